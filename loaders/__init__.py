@@ -1,0 +1,1 @@
+"""Data in: contracts, HTTP sources and landing into the append-only raw log."""

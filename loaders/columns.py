@@ -1,0 +1,170 @@
+"""Raw columns: what a contract looks like as a table.
+
+contract class ─▶ columns (nested structs flattened with `_`, nested lists in child tables) ─▶
+dlt / Arrow schemas, the DDL of an empty warehouse and the dbt source files.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+import msgspec.inspect as inspect
+
+from loaders.contracts import Contract, Entity
+
+
+@dataclass(frozen=True)
+class Column:
+    """One raw column; `path` is where its value lies in the decoded record (empty: metadata)."""
+
+    name: str
+    data_type: str
+    """Portable SQL type: text, bigint, boolean, timestamptz or numeric(p,s)."""
+    description: str
+    path: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class RawTable:
+    """One table of the raw log; `list_field` names the nested list whose items are its rows."""
+
+    name: str
+    description: str
+    columns: tuple[Column, ...]
+    list_field: str | None = None
+
+
+METADATA = (
+    Column("_extra", "text", "Fields that the contract does not know, as JSON text; null if none."),
+    Column("_row_hash", "text", "Hash of the record's bytes; breaks ties between versions."),
+    Column("_is_deleted", "boolean", "True on the version that says the record is gone."),
+    Column("_received_at", "timestamptz", "When the warehouse received the record."),
+    Column("_dlt_load_id", "text", "dlt load that landed the row; see `raw._dlt_loads`."),
+)
+ORDER_KEYS = {
+    "order_items": (
+        Column("order_id", "text", "Order that the item belongs to.", ("id",)),
+        Column("order_updated_at", "timestamptz", "Version of the order.", ("updated_at",)),
+    )
+}
+DEAD_LETTERS = RawTable(
+    "dead_letters",
+    "One row a record that broke its contract, kept with its bytes; never blocks the good ones.",
+    (
+        Column("dead_letter_id", "text", "Hash of source, entity and bytes: one a bad record."),
+        Column("source", "text", "Source that sent the record."),
+        Column("entity", "text", "Entity it was sent as."),
+        Column("record_id", "text", "Id of the record if one could be read, else null."),
+        Column("error", "text", "Which field broke which rule, and its value."),
+        Column("payload", "text", "The record's bytes as text, or in base64."),
+        Column("payload_encoding", "text", "How `payload` gives the bytes: utf-8 or base64."),
+        Column("first_seen_at", "timestamptz", "When the load that holds this row received it."),
+        METADATA[-1],
+    ),
+)
+CITIES = RawTable(
+    "reference__cities",
+    "One row a city of 15,000 people or more and load of the GeoNames library.",
+    (
+        Column("geoname_id", "text", "GeoNames id of the city."),
+        Column("city", "text", "Name of the city."),
+        Column("alternate_names", "text", "Other spellings, separated by `|`."),
+        Column("country_code", "text", "ISO 3166 code of the country, two letters."),
+        Column("admin1_code", "text", "GeoNames code of the state or province."),
+        Column("latitude", "double precision", "Degrees north."),
+        Column("longitude", "double precision", "Degrees east."),
+        Column("population", "bigint", "Inhabitants; the larger city wins a shared name."),
+        Column("library_version", "text", "Version of the library that the row came from."),
+        METADATA[-1],
+    ),
+)
+COUNTRIES = RawTable(
+    "reference__countries",
+    "One row a country and load of the GeoNames library.",
+    (
+        Column("country_code", "text", "ISO 3166 code, two letters."),
+        Column("country_code_3", "text", "ISO 3166 code, three letters."),
+        Column("country", "text", "Name of the country."),
+        Column("continent_code", "text", "Continent, two letters."),
+        Column("library_version", "text", "Version of the library that the row came from."),
+        METADATA[-1],
+    ),
+)
+DLT_LOADS = RawTable(
+    "_dlt_loads",
+    "One row a completed load: its rows may be read. Written by dlt when every job is done.",
+    (
+        Column("load_id", "text", "Id of the load."),
+        Column("schema_name", "text", "dlt schema, one a source."),
+        Column("status", "bigint", "0: complete."),
+        Column("inserted_at", "timestamptz", "When the load was completed."),
+        Column("schema_version_hash", "text", "Version of the dlt schema."),
+    ),
+)
+REFERENCE = (CITIES, COUNTRIES)
+_INSPECTED = {
+    inspect.StrType: "text",
+    inspect.LiteralType: "text",
+    inspect.IntType: "bigint",
+    inspect.BoolType: "boolean",
+    inspect.DateTimeType: "timestamptz",
+}
+
+
+def tables_of(entity: Entity) -> tuple[RawTable, ...]:
+    """The raw tables that `entity` lands in: its own, then one for each nested list."""
+    own = RawTable(
+        entity.table, _summary(entity.contract), (*_columns(entity.contract), *METADATA)
+    )
+    return (own, *(_child_table(entity, name, child) for name, child in entity.children.items()))
+
+
+def _child_table(entity: Entity, list_field: str, child: str) -> RawTable:
+    field = next(f for f in _fields(entity.contract) if f.name == list_field)
+    item = _unwrap(field.type)[0]
+    assert isinstance(item, inspect.ListType) and isinstance(item.item_type, inspect.StructType)
+    contract = item.item_type.cls
+    return RawTable(
+        f"{entity.source}__{child}",
+        _summary(contract),
+        (*ORDER_KEYS[child], *_columns(contract), *METADATA),
+        list_field,
+    )
+
+
+def _columns(contract: type[Contract], path: tuple[str, ...] = ()) -> Iterator[Column]:
+    for field in _fields(contract):
+        kind, meta = _unwrap(field.type)
+        here = (*path, field.name)
+        if isinstance(kind, inspect.ListType):
+            continue
+        if isinstance(kind, inspect.StructType):
+            yield from _columns(kind.cls, here)
+            continue
+        data_type = meta.get("data_type") or _INSPECTED[type(kind)]
+        yield Column("_".join(here), data_type, meta["description"], here)
+
+
+def _fields(contract: type[Any]) -> tuple[inspect.Field, ...]:
+    info = inspect.type_info(contract)
+    assert isinstance(info, inspect.StructType)
+    return info.fields
+
+
+def _unwrap(kind: inspect.Type) -> tuple[inspect.Type, dict[str, str]]:
+    """`kind` without annotations and `| None`, and what the annotations said."""
+    meta: dict[str, str] = {}
+    while True:
+        if isinstance(kind, inspect.Metadata):
+            meta |= kind.extra or {}
+            meta |= {k: v for k, v in (kind.extra_json_schema or {}).items() if k == "description"}
+            kind = kind.type
+        elif isinstance(kind, inspect.UnionType):
+            kind = next(t for t in kind.types if not isinstance(t, inspect.NoneType))
+        else:
+            return kind, meta
+
+
+def _summary(contract: type[msgspec.Struct]) -> str:
+    return (contract.__doc__ or "").strip().splitlines()[0]

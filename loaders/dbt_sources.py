@@ -1,0 +1,84 @@
+"""Generates the dbt source files from the contracts, so that a column is described once.
+
+contracts ─▶ columns ─▶ `models/staging/<source>/_<source>__sources.yml`. Run by `make contracts`;
+a unit test fails when a file is stale.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from loaders.columns import DEAD_LETTERS, DLT_LOADS, REFERENCE, RawTable, tables_of
+from loaders.contracts import ENTITIES
+
+HEADER = "# Generated from loaders/contracts.py by `make contracts`: change the contract instead.\n"
+OVERVIEW = {
+    "crm": "CRM API: accounts, companies and their users.",
+    "commerce": "Commerce API: customers, products and orders.",
+    "support": "Support API: tickets and feedback.",
+    "reference": "GeoNames reference data, from an offline library.",
+    "raw": "What the landing itself writes: completed loads and rejected records.",
+}
+FRESHNESS = {
+    "warn_after": {"count": 6, "period": "hour"},
+    "error_after": {"count": 24, "period": "hour"},
+}
+
+
+def source_files() -> dict[Path, str]:
+    """Every generated file: path below the project's root, and text."""
+    tables: dict[str, list[RawTable]] = {}
+    for entity in ENTITIES:
+        tables.setdefault(entity.source, []).extend(tables_of(entity))
+    files = {_path(name): _render(name, own, fresh=True) for name, own in tables.items()}
+    files[_path("reference")] = _render("reference", list(REFERENCE), fresh=False)
+    files[_path("raw")] = _render("raw", [DLT_LOADS, DEAD_LETTERS], fresh=False)
+    return files
+
+
+def write(root: Path) -> list[Path]:
+    """Write the files below `root`; returns those that changed."""
+    changed = []
+    for path, text in source_files().items():
+        target = root / path
+        if not target.exists() or target.read_text() != text:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_text(text)
+            changed.append(path)
+    return changed
+
+
+def _path(source: str) -> Path:
+    return Path("models/staging") / source / f"_{source}__sources.yml"
+
+
+def _render(name: str, tables: list[RawTable], *, fresh: bool) -> str:
+    source: dict[str, Any] = {
+        "name": name,
+        "schema": "raw",
+        "description": OVERVIEW.get(name, f"The {name} API."),
+    }
+    if fresh:
+        source["config"] = {"freshness": FRESHNESS, "loaded_at_field": "_received_at"}
+    source["tables"] = [_table(name, table) for table in tables]
+    text = yaml.safe_dump({"version": 2, "sources": [source]}, sort_keys=False, width=100)
+    return HEADER + text
+
+
+def _table(source: str, table: RawTable) -> dict[str, Any]:
+    name = table.name.removeprefix(f"{source}__").lstrip("_")
+    return {
+        "name": name,
+        "identifier": table.name,
+        "description": table.description,
+        "columns": [
+            {"name": c.name, "data_type": c.data_type, "description": c.description}
+            for c in table.columns
+        ],
+    }
+
+
+if __name__ == "__main__":
+    for path in write(Path(__file__).parents[1]):
+        print(f"wrote {path}")
