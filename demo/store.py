@@ -1,0 +1,200 @@
+"""The rows that the demo API serves: records or JSON lines -> encoded bytes in memory -> pages.
+
+Every row is kept once, already encoded, with its `updated_at` as microseconds in a sorted index, so
+a page costs one slice and one join. Repeating an upsert of the same id replaces the row in place.
+"""
+
+from __future__ import annotations
+
+import gzip
+import threading
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from demo.table import Page, Position, Table
+
+SOURCES: dict[str, tuple[str, ...]] = {
+    "crm": ("accounts", "companies", "users"),
+    "commerce": ("customers", "products", "orders"),
+    "support": ("tickets", "feedback"),
+}
+SOURCE_OF: dict[str, str] = {
+    entity: source for source, entities in SOURCES.items() for entity in entities
+}
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+
+
+class DemoDataError(ValueError):
+    """Demo data cannot be served; the message is one line and names the place."""
+
+
+class _Head(msgspec.Struct):
+    """What the store itself must know of a record."""
+
+    id: str
+    updated_at: datetime
+
+
+_decode_head = msgspec.json.Decoder(_Head).decode
+_encode = msgspec.json.Encoder().encode
+
+
+class Store:
+    """Rows by source and entity; every method may be called from any thread."""
+
+    def __init__(self) -> None:
+        self._lock = threading.RLock()
+        self._tables = {
+            (source, entity): Table() for source, entities in SOURCES.items() for entity in entities
+        }
+
+    @classmethod
+    def from_folder(
+        cls, path: Path | str, source_of_entity: Mapping[str, str] = SOURCE_OF
+    ) -> Store:
+        """Read `<entities>.jsonl[.gz]`; entities without a file are empty, lines stay verbatim."""
+        folder = Path(path)
+        if not folder.is_dir():
+            raise DemoDataError(f"no such folder of demo data: {folder}")
+        store = cls()
+        found = False
+        for entity, source in source_of_entity.items():
+            for file in (folder / f"{entity}.jsonl", folder / f"{entity}.jsonl.gz"):
+                if file.is_file():
+                    found = True
+                    store._load(file, source, entity)
+                    break
+        if not found:
+            raise DemoDataError(f"no <entities>.jsonl or <entities>.jsonl.gz file in {folder}")
+        return store
+
+    def upsert(self, source: str, entity: str, record: Mapping[str, Any] | bytes) -> None:
+        """Add the record, or replace the row of the same id."""
+        raw = record if isinstance(record, bytes) else _encode(record)
+        key, moment = _head(raw)
+        with self._lock:
+            self._table(source, entity).put(key, raw, moment)
+
+    def add_raw(
+        self, source: str, entity: str, raw: bytes, updated_at: datetime, key: str | None = None
+    ) -> None:
+        """Serve bytes as they are, however malformed; `key` makes them replaceable by an upsert."""
+        with self._lock:
+            self._table(source, entity).put(key, raw, to_microseconds(updated_at), malformed=True)
+
+    def delete(self, source: str, entity: str, id: str) -> bool:
+        """Stop serving a row; false when there was none."""
+        with self._lock:
+            return self._table(source, entity).remove(id)
+
+    def get(self, source: str, entity: str, id: str) -> bytes | None:
+        """Give the encoded row of this id."""
+        with self._lock:
+            return self._table(source, entity).get(id)
+
+    def ids(self, source: str, entity: str, *, malformed: bool = False) -> list[str]:
+        """Ids in the order of their first arrival; those of malformed rows only on demand."""
+        with self._lock:
+            return self._table(source, entity).keys(malformed)
+
+    def count(self, source: str, entity: str) -> int:
+        """Number of rows served now, malformed ones included."""
+        with self._lock:
+            return len(self._table(source, entity))
+
+    def malformed(self, source: str, entity: str) -> int:
+        """Number of rows that came by `add_raw`."""
+        with self._lock:
+            return len(self._table(source, entity).malformed)
+
+    def rows(self, source: str, entity: str, modified_since: datetime | None = None) -> list[bytes]:
+        """All rows updated at or after `modified_since`, in the stable serving order."""
+        return self.page(source, entity, modified_since=modified_since, limit=None).rows
+
+    def page(
+        self,
+        source: str,
+        entity: str,
+        *,
+        modified_since: datetime | None = None,
+        limit: int | None = 500,
+        offset: int = 0,
+        after: Position | None = None,
+        salt: int | None = 0,
+    ) -> Page:
+        """One page from an offset or behind a position; `salt` shuffles, None sorts by time."""
+        since = None if modified_since is None else to_microseconds(modified_since)
+        with self._lock:
+            return self._table(source, entity).page(since, limit, offset, after, salt)
+
+    def move_to_end(
+        self, source: str, entity: str, count: int, modified_since: datetime | None = None
+    ) -> int:
+        """Update the `count` oldest of these rows as if edited now; gives how many moved."""
+        with self._lock:
+            table = self._table(source, entity)
+            since = None if modified_since is None else to_microseconds(modified_since)
+            slots = table.oldest(since, count)
+            for slot in slots:
+                moment = table.latest() + 1_000_000
+                table.replace(slot, _with_updated_at(table.raw(slot), moment), moment)
+            return len(slots)
+
+    def _table(self, source: str, entity: str) -> Table:
+        try:
+            return self._tables[source, entity]
+        except KeyError:
+            raise DemoDataError(f"unknown entity {source}/{entity}") from None
+
+    def _load(self, file: Path, source: str, entity: str) -> None:
+        table = self._table(source, entity)
+        for number, line in _lines(file):
+            try:
+                key, moment = _head(line)
+            except DemoDataError as error:
+                raise DemoDataError(f"{file}, line {number}: {error}") from None
+            table.put(key, line, moment)
+
+
+def to_microseconds(moment: datetime) -> int:
+    """Exact microseconds since 1970 of a zoned time."""
+    return (moment - _EPOCH) // _MICROSECOND
+
+
+def _head(raw: bytes) -> tuple[str, int]:
+    try:
+        head = _decode_head(raw)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise DemoDataError(f"not a record with id and updated_at: {error}") from None
+    if head.updated_at.tzinfo is None:
+        raise DemoDataError(f"updated_at of {head.id} has no offset")
+    return head.id, to_microseconds(head.updated_at)
+
+
+def _lines(file: Path) -> Iterator[tuple[int, bytes]]:
+    number = 0
+    try:
+        with gzip.open(file) if file.suffix == ".gz" else file.open("rb") as stream:
+            for number, line in enumerate(stream, start=1):
+                stripped = line.rstrip(b"\r\n")
+                if stripped.strip():
+                    yield number, stripped
+    except (OSError, EOFError) as error:
+        raise DemoDataError(f"{file}, after line {number}: cannot be read: {error}") from None
+
+
+def _with_updated_at(raw: bytes, microseconds: int) -> bytes:
+    try:
+        record = msgspec.json.decode(raw)
+    except msgspec.DecodeError:
+        return raw
+    if not isinstance(record, dict):
+        return raw
+    moment = _EPOCH + timedelta(microseconds=microseconds)
+    return _encode({**record, "updated_at": moment.isoformat()})
