@@ -23,6 +23,8 @@ class Column:
     """Portable SQL type: text, bigint, boolean, timestamptz or numeric(p,s)."""
     description: str
     path: tuple[str, ...] = ()
+    of_parent: bool = False
+    """In a child table: whether the value is the parent record's."""
 
 
 @dataclass(frozen=True)
@@ -44,8 +46,8 @@ METADATA = (
 )
 ORDER_KEYS = {
     "order_items": (
-        Column("order_id", "text", "Order that the item belongs to.", ("id",)),
-        Column("order_updated_at", "timestamptz", "Version of the order.", ("updated_at",)),
+        Column("order_id", "text", "Order that the item belongs to.", ("id",), True),
+        Column("order_updated_at", "timestamptz", "Order's version.", ("updated_at",), True),
     )
 }
 DEAD_LETTERS = RawTable(
@@ -100,6 +102,24 @@ DLT_LOADS = RawTable(
         Column("status", "bigint", "0: complete."),
         Column("inserted_at", "timestamptz", "When the load was completed."),
         Column("schema_version_hash", "text", "Version of the dlt schema."),
+    ),
+)
+SYNC_CURSORS = RawTable(
+    "sync_cursors",
+    "One row an entity and pass of a sync: its figures and how far the data is complete. It lands"
+    " in the same load as the records, so that a cursor can never be ahead of them.",
+    (
+        Column("source", "text", "Source that was synced."),
+        Column("entity", "text", "Entity that was synced."),
+        Column("run_id", "text", "Run of the ledger that the figures belong to."),
+        Column("received", "bigint", "Records received."),
+        Column("landed", "bigint", "Records that became rows of raw."),
+        Column("duplicate", "bigint", "Records dropped because the same bytes are there."),
+        Column("dead", "bigint", "Records that became dead letters."),
+        Column("deleted", "bigint", "Records no longer served, landed as deleted."),
+        Column("cursor_at", "timestamptz", "Largest version of complete data; null: none yet."),
+        Column("error", "text", "Why the pass ended early; null if it did not."),
+        METADATA[-1],
     ),
 )
 REFERENCE = (CITIES, COUNTRIES)

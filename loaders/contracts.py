@@ -36,8 +36,8 @@ UpdatedAt = Annotated[
 ]
 
 
-class Contract(Struct, frozen=True, gc=False):
-    """Base of every contract; unknown fields are tolerated by the decoder and kept in `_extra`."""
+class Contract(Struct, frozen=True, gc=False, forbid_unknown_fields=True):
+    """Base of every contract; the decoder takes unknown fields out before, into `_extra`."""
 
 
 class Address(Contract, kw_only=True):

@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from loaders.columns import DEAD_LETTERS, DLT_LOADS, REFERENCE, RawTable, tables_of
+from loaders.columns import DEAD_LETTERS, DLT_LOADS, REFERENCE, SYNC_CURSORS, RawTable, tables_of
 from loaders.contracts import ENTITIES
 
 HEADER = "# Generated from loaders/contracts.py by `make contracts`: change the contract instead.\n"
@@ -33,7 +33,7 @@ def source_files() -> dict[Path, str]:
         tables.setdefault(entity.source, []).extend(tables_of(entity))
     files = {_path(name): _render(name, own, fresh=True) for name, own in tables.items()}
     files[_path("reference")] = _render("reference", list(REFERENCE), fresh=False)
-    files[_path("raw")] = _render("raw", [DLT_LOADS, DEAD_LETTERS], fresh=False)
+    files[_path("raw")] = _render("raw", [DLT_LOADS, DEAD_LETTERS, SYNC_CURSORS], fresh=False)
     return files
 
 

@@ -1,0 +1,150 @@
+"""Decoded records ─▶ Arrow tables, one a raw table, in the columns of `columns.py`."""
+
+import hashlib
+from collections.abc import Sequence
+from datetime import datetime
+from operator import attrgetter
+from typing import Any
+
+import msgspec
+import pyarrow as pa
+
+from loaders.columns import DEAD_LETTERS, Column, RawTable, tables_of
+from loaders.contracts import MONEY_PRECISION, MONEY_SCALE, Entity
+from loaders.decoding import DeadLetter, DecodedPage
+
+ARROW_TYPES: dict[str, pa.DataType] = {
+    "text": pa.string(),
+    "bigint": pa.int64(),
+    "boolean": pa.bool_(),
+    "timestamptz": pa.timestamp("us", tz="UTC"),
+    "double precision": pa.float64(),
+    f"numeric({MONEY_PRECISION},{MONEY_SCALE})": pa.decimal128(MONEY_PRECISION, MONEY_SCALE),
+}
+LOAD_ID = "_dlt_load_id"
+
+
+def arrow_schema(table: RawTable) -> pa.Schema:
+    """Arrow schema of a raw table, without the load id, which dlt adds."""
+    columns = [c for c in table.columns if c.name != LOAD_ID]
+    return pa.schema([(c.name, ARROW_TYPES[c.data_type]) for c in columns])
+
+
+class TableBuilder:
+    """Builds the Arrow tables of one entity."""
+
+    def __init__(self, entity: Entity) -> None:
+        self._entity = entity
+        self._own, *self._children = tables_of(entity)
+
+    def build(
+        self, page: DecodedPage, received_at: datetime, *, deleted: bool = False
+    ) -> dict[str, pa.Table]:
+        """Tables of a page, by name; none for a nested list without items."""
+        count = len(page.records)
+        if not count:
+            return {}
+        extras = [_encode(_own_extra(extra, self._children)) for extra in page.extras]
+        meta = _metadata(extras, page.hashes, [deleted] * count, received_at)
+        tables = {self._own.name: _table(self._own, page.records, meta, page.records)}
+        for child in self._children:
+            table = self._build_child(child, page, received_at, deleted=deleted)
+            if table.num_rows:
+                tables[child.name] = table
+        return tables
+
+    def _build_child(
+        self, child: RawTable, page: DecodedPage, received_at: datetime, *, deleted: bool
+    ) -> pa.Table:
+        field = child.list_field
+        assert field is not None
+        parents, items, hashes, extras = [], [], [], []
+        for record, row_hash, extra in zip(page.records, page.hashes, page.extras, strict=True):
+            own = getattr(record, field)
+            parents.extend([record] * len(own))
+            items.extend(own)
+            hashes.extend([row_hash] * len(own))
+            found = extra.get(field) if extra else None
+            extras.extend(map(_encode, found) if found else [None] * len(own))
+        meta = _metadata(extras, hashes, [deleted] * len(items), received_at)
+        return _table(child, items, meta, parents)
+
+
+def dead_letter_table(entity: Entity, letters: Sequence[DeadLetter], seen_at: datetime) -> pa.Table:
+    """Rows of `raw.dead_letters`; the id is the same whenever the same bytes come again."""
+    rows = []
+    for letter in letters:
+        payload, encoding = letter.encoded()
+        prefix = f"{entity.source}\n{entity.name}\n".encode()
+        rows.append(
+            {
+                "dead_letter_id": hashlib.sha256(prefix + letter.payload).hexdigest(),
+                "source": entity.source,
+                "entity": entity.name,
+                "record_id": _storable(letter.record_id),
+                "error": _storable(letter.error),
+                "payload": payload,
+                "payload_encoding": encoding,
+                "first_seen_at": seen_at,
+            }
+        )
+    return pa.Table.from_pylist(rows, schema=arrow_schema(DEAD_LETTERS))
+
+
+def _table(
+    table: RawTable, rows: Sequence[Any], meta: dict[str, Any], parents: Sequence[Any]
+) -> pa.Table:
+    """Columns of the contract come from `rows`, keys of a child table from its `parents`."""
+    arrays = []
+    schema = arrow_schema(table)
+    for column in table.columns:
+        if column.name == LOAD_ID:
+            continue
+        if column.name in meta:
+            values = meta[column.name]
+        else:
+            values = _values(column, parents if column.of_parent else rows)
+        kind = schema.field(column.name).type
+        if pa.types.is_decimal(kind):
+            arrays.append(pa.array(values, pa.string()).cast(kind))
+        else:
+            arrays.append(pa.array(values, kind))
+    return pa.Table.from_arrays(arrays, schema=schema)
+
+
+def _values(column: Column, rows: Sequence[Any]) -> list[Any]:
+    first, *rest = column.path
+    values = list(map(attrgetter(first), rows))
+    for name in rest:
+        getter = attrgetter(name)
+        values = [None if value is None else getter(value) for value in values]
+    return values
+
+
+def _metadata(
+    extras: list[str | None], hashes: list[str], deleted: list[bool], received_at: datetime
+) -> dict[str, Any]:
+    return {
+        "_extra": extras,
+        "_row_hash": hashes,
+        "_is_deleted": deleted,
+        "_received_at": [received_at] * len(hashes),
+    }
+
+
+def _own_extra(extra: dict[str, Any] | None, children: Sequence[RawTable]) -> Any:
+    if not extra:
+        return None
+    lists = {child.list_field for child in children}
+    return {key: value for key, value in extra.items() if key not in lists} or None
+
+
+def _encode(extra: Any) -> str | None:
+    return None if extra is None else msgspec.json.encode(extra).decode()
+
+
+def _storable(text: str | None) -> str | None:
+    """Text that every engine can hold (no NUL, no lone surrogate)."""
+    if text is None:
+        return None
+    return text.replace("\0", "\\u0000").encode("utf-8", "replace").decode()

@@ -1,0 +1,192 @@
+"""Page bytes ─▶ records that keep their contract, and dead letters for those that do not.
+
+A page is decoded in one go. Only when that fails (a bad record, an unknown field) is each record
+looked at on its own: unknown fields move to `extra`, a breach becomes a dead letter. Nothing of
+what was sent is dropped here: records out = records in.
+"""
+
+import base64
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+import xxhash
+
+from loaders.contracts import Contract, Entity
+
+NUL = b"\\u0000"
+
+
+class PageError(Exception):
+    """The body is not a page; asking again may help."""
+
+
+class Envelope(msgspec.Struct):
+    """The wire format of a page; records stay raw bytes."""
+
+    data: list[msgspec.Raw]
+    next: str | None
+
+
+@dataclass(frozen=True)
+class DeadLetter:
+    """A record that broke its contract, with its bytes."""
+
+    record_id: str | None
+    error: str
+    payload: bytes
+
+    def encoded(self) -> tuple[str, str]:
+        """The bytes as text and the name of the encoding (PostgreSQL text holds no NUL)."""
+        try:
+            text = self.payload.decode("utf-8")
+        except UnicodeDecodeError:
+            text = "\0"
+        if "\0" in text:
+            return base64.b64encode(self.payload).decode("ascii"), "base64"
+        return text, "utf-8"
+
+
+@dataclass
+class DecodedPage:
+    """Records and their hashes and extras, by position; `dead` are the others."""
+
+    records: list[Any] = field(default_factory=list)
+    hashes: list[str] = field(default_factory=list)
+    extras: list[Any] = field(default_factory=list)
+    dead: list[DeadLetter] = field(default_factory=list)
+
+
+def read_envelope(body: bytes) -> Envelope:
+    """Take a page apart.
+
+    Raises:
+        PageError: not JSON, cut off, or not `{"data": [...], "next": ...}`.
+    """
+    try:
+        return _ENVELOPE.decode(body)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        start = body[:60].decode("utf-8", "replace")
+        raise PageError(f"no page of records ({error}); it begins {start!r}") from error
+
+
+_ENVELOPE = msgspec.json.Decoder(Envelope)
+_ANY = msgspec.json.Decoder()
+
+
+class RecordDecoder:
+    """Decodes the records of one entity."""
+
+    def __init__(self, entity: Entity) -> None:
+        self._entity = entity
+        self._one = msgspec.json.Decoder(entity.contract)
+        self._page: msgspec.json.Decoder[Any] = msgspec.json.Decoder(list[entity.contract])  # type: ignore[name-defined]
+
+    def decode(self, raws: list[bytes], hashes: list[str]) -> DecodedPage:
+        """Decode records, given their hashes; every one ends in `records` or in `dead`."""
+        joined = b"[" + b",".join(raws) + b"]"
+        try:
+            records = self._page.decode(joined)
+        except (msgspec.MsgspecError, ValueError, RecursionError):
+            return self._decode_each(raws, hashes)
+        if NUL in joined or not all(map(_in_range, records)):
+            return self._decode_each(raws, hashes)
+        return DecodedPage(records, hashes, [None] * len(raws))
+
+    def _decode_each(self, raws: list[bytes], hashes: list[str]) -> DecodedPage:
+        page = DecodedPage()
+        for raw, hashed in zip(raws, hashes, strict=True):
+            try:
+                record, extra = self._decode_one(raw)
+            except (msgspec.MsgspecError, ValueError, RecursionError) as error:
+                page.dead.append(self._dead_letter(raw, error))
+                continue
+            page.records.append(record)
+            page.hashes.append(hashed)
+            page.extras.append(extra)
+        return page
+
+    def _decode_one(self, raw: bytes) -> tuple[Contract, Any]:
+        try:
+            record, extra = self._one.decode(raw), None
+        except msgspec.ValidationError:
+            value = _ANY.decode(raw)
+            extra = take_unknown(value, self._entity.contract)
+            record = msgspec.convert(value, self._entity.contract)
+        if NUL in raw:
+            raise ValueError("Expected text without the character NUL (\\u0000)")
+        if not _in_range(record):
+            raise ValueError("Expected times between the years 2 and 9998")
+        return record, extra
+
+    def _dead_letter(self, raw: bytes, error: Exception) -> DeadLetter:
+        try:
+            value = _ANY.decode(raw)
+        except (msgspec.MsgspecError, ValueError, RecursionError):
+            value = None
+        record_id = value.get("id") if isinstance(value, dict) else None
+        name = f"{self._entity.name} {record_id!r}" if record_id else f"{self._entity.name} ?"
+        reason, _, path = str(error).partition(" - at `$")
+        path = path.rstrip("`").lstrip(".")
+        if not path:
+            text = f"{name}: {reason}"
+        else:
+            text = f"{name}: {path}: {reason}; value {_value_at(value, path)}"
+        return DeadLetter(record_id if isinstance(record_id, str) else None, text, raw)
+
+
+def row_hash(raw: bytes) -> str:
+    """128-bit hash of a record's bytes, in hex."""
+    return xxhash.xxh3_128_hexdigest(raw)
+
+
+def take_unknown(value: Any, contract: type[Any]) -> Any:
+    """Remove from `value` what `contract` does not know; returns it in the same shape, or None.
+
+    Only fields are taken; a wrong type is left for the validation to name.
+    """
+    if not isinstance(value, dict):
+        return None
+    fields = {f.encode_name: f.type for f in msgspec.structs.fields(contract)}
+    extra = {key: value.pop(key) for key in [k for k in value if k not in fields]}
+    for key, kind in fields.items():
+        nested = _nested_contract(kind)
+        if nested is None or key not in value:
+            continue
+        inner = value[key]
+        if isinstance(inner, list):
+            found = [take_unknown(item, nested) for item in inner]
+            if any(found):
+                extra[key] = found
+        elif (taken := take_unknown(inner, nested)) is not None:
+            extra[key] = taken
+    return extra or None
+
+
+def _nested_contract(kind: Any) -> type[Contract] | None:
+    if isinstance(kind, type) and issubclass(kind, Contract):
+        return kind
+    inner = (_nested_contract(argument) for argument in getattr(kind, "__args__", ()))
+    return next((found for found in inner if found is not None), None)
+
+
+def _in_range(record: Any) -> bool:
+    """Whether every database can hold the record's times (an offset may lead out of year 1)."""
+    updated_at, created_at = record.updated_at, record.created_at
+    resolved_at = getattr(record, "resolved_at", None)
+    return (
+        1 < updated_at.year < 9999
+        and (created_at is None or 1 < created_at.year < 9999)
+        and (resolved_at is None or 1 < resolved_at.year < 9999)
+    )
+
+
+def _value_at(value: Any, path: str) -> str:
+    """The value at a msgspec path such as `items[0].quantity`, shortened, as JSON."""
+    for part in path.replace("[", ".[").strip(".").split("."):
+        try:
+            value = value[int(part[1:-1])] if part.startswith("[") else value[part]
+        except (KeyError, IndexError, TypeError, ValueError):
+            return "absent"
+    text = msgspec.json.encode(value).decode()
+    return text if len(text) <= 100 else text[:97] + "..."

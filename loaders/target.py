@@ -1,0 +1,66 @@
+"""The one place of the loaders that knows the destination: DuckDB file or PostgreSQL."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import dlt
+import duckdb
+import psycopg2
+
+from ledger.errors import TargetError
+from ledger.settings import Settings
+
+RAW = "raw"
+
+
+class Target:
+    """Reads from the warehouse, and tells dlt where to write."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self.name = settings.engine_name
+
+    def destination(self) -> Any:
+        """dlt's destination."""
+        if self._settings.postgres_url is None:
+            return dlt.destinations.duckdb(str(self._settings.warehouse_path))
+        address = self._settings.postgres_url.set(drivername="postgresql")
+        return dlt.destinations.postgres(address.render_as_string(hide_password=False))
+
+    @property
+    def file_format(self) -> str:
+        """What dlt writes for this destination: parquet is copied as it is, csv goes by COPY."""
+        return "parquet" if self.name == "duckdb" else "csv"
+
+    def fetch(self, query: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        """Rows of a query with `?` parameters; none when a table or schema is not there yet.
+
+        Raises:
+            TargetError: the database cannot be opened, or refuses the query.
+        """
+        try:
+            if self.name == "duckdb":
+                return self._fetch_duckdb(query, parameters)
+            return self._fetch_postgres(query, parameters)
+        except (duckdb.CatalogException, psycopg2.errors.UndefinedTable):
+            return []
+        except (duckdb.Error, psycopg2.Error) as error:
+            place = self._settings.warehouse_path if self.name == "duckdb" else "PostgreSQL"
+            reason = str(error).strip().splitlines()[0]
+            raise TargetError(f"cannot read the warehouse ({place}): {reason}") from error
+
+    def _fetch_duckdb(self, query: str, parameters: Sequence[Any]) -> list[tuple[Any, ...]]:
+        with duckdb.connect(str(self._settings.warehouse_path)) as connection:
+            return connection.execute(query, parameters).fetchall()
+
+    def _fetch_postgres(self, query: str, parameters: Sequence[Any]) -> list[tuple[Any, ...]]:
+        url = self._settings.postgres_url
+        assert url is not None
+        address = url.set(drivername="postgresql").render_as_string(hide_password=False)
+        connection = psycopg2.connect(address)
+        try:
+            with connection.cursor() as cursor:
+                cursor.execute(query.replace("?", "%s"), tuple(parameters))
+                return list(cursor.fetchall())
+        finally:
+            connection.close()
