@@ -52,6 +52,7 @@ class _Day:
         self.counts: dict[str, Counts] = {entity: {} for entity in COUNTS}
         self.companies = self._ids("companies")
         self._weights: dict[str, list[float]] = {}
+        self._touched: set[str] = set()
         self.staff: dict[str, list[str]] = {id: [] for id in self.companies}
         for user in self._records("users"):
             self.staff.setdefault(user["company_id"], []).append(user["id"])
@@ -127,7 +128,7 @@ class _Day:
     def deletions(self) -> None:
         for entity, count in _DELETED.items():
             ids = self._ids(entity)
-            old = ids[: len(ids) * 3 // 4]
+            old = [id for id in ids[: len(ids) * 3 // 4] if id not in self._touched]
             for id in self.rng.sample(old, min(len(old), scaled(count, self.scale))):
                 self.store.delete(SOURCE_OF[entity], entity, id)
                 self._note(entity, "deleted")
@@ -160,7 +161,11 @@ class _Day:
         change: Callable[[Record], None],
         suits: Callable[[Record], bool] = lambda record: True,
     ) -> None:
-        ids = [record["id"] for record in self._records(entity) if suits(record)]
+        ids = [
+            record["id"]
+            for record in self._records(entity)
+            if suits(record) and record["id"] not in self._touched
+        ]
         for id in self.rng.sample(ids, min(len(ids), scaled(count, self.scale))):
             raw = self.store.get(SOURCE_OF[entity], entity, id)
             assert raw is not None
@@ -212,6 +217,7 @@ class _Day:
 
     def _put(self, entity: str, record: Record, what: str) -> None:
         self.store.upsert(SOURCE_OF[entity], entity, record)
+        self._touched.add(record["id"])
         self._note(entity, what)
 
     def _note(self, entity: str, what: str) -> None:

@@ -59,7 +59,8 @@ class DemoServer:
 
     def start(self) -> Self:
         """Bind, listen, and return once requests are answered."""
-        bound = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        # With the protocol named, asyncio sets TCP_NODELAY; without it each answer waits 40 ms.
+        bound = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             bound.bind(("127.0.0.1", self._asked_port))
@@ -123,8 +124,12 @@ class DemoServer:
 
     @property
     def store(self) -> Store:
-        """The rows served; changes show at once."""
+        """The rows served; changes show at once, and another store may take its place."""
         return self._api.store
+
+    @store.setter
+    def store(self, store: Store) -> None:
+        self._api.store = store
 
     @property
     def token(self) -> str:
