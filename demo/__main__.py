@@ -36,11 +36,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     try:
+        faults = Faults.parse(options.fault)
         store, step = _data(options)
         server = DemoServer(
             store,
             token=options.token,
-            faults=Faults.parse(options.fault),
+            faults=faults,
             port=options.port,
             max_limit=options.max_limit,
             advance=step,
