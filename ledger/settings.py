@@ -8,14 +8,14 @@ dlt's business: see `loaders/sources`.
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
 from ledger.errors import SettingsError
 
-Target = Literal["local", "prod"]
+TargetName = Literal["local", "prod"]
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class Settings:
     """Where things are. `postgres_url` is set when, and only when, the target is `prod`."""
 
     home: Path
-    target: Target = "local"
+    target: TargetName = "local"
     postgres_url: URL | None = None
 
     @property
@@ -42,6 +42,18 @@ class Settings:
         if self.postgres_url is not None:
             return self.postgres_url.set(drivername="postgresql+psycopg2")
         return URL.create("sqlite", database=str(self.home / "ledger.sqlite"))
+
+    def postgres_parameters(self) -> dict[str, Any]:
+        """host, port, user, password and dbname; the host may be a socket directory."""
+        url = self.postgres_url
+        assert url is not None
+        return {
+            "host": url.host or str(url.query.get("host") or "localhost"),
+            "port": url.port or 5432,
+            "user": url.username or "postgres",
+            "password": url.password or "",
+            "dbname": url.database,
+        }
 
     @property
     def engine_name(self) -> str:

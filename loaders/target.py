@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from typing import Any
+from urllib.parse import quote
 
 import dlt
 import duckdb
@@ -24,8 +25,12 @@ class Target:
         """dlt's destination."""
         if self._settings.postgres_url is None:
             return dlt.destinations.duckdb(str(self._settings.warehouse_path))
-        address = self._settings.postgres_url.set(drivername="postgresql")
-        return dlt.destinations.postgres(address.render_as_string(hide_password=False))
+        credentials = self._settings.postgres_parameters()
+        # A socket directory is a host that a URL can hold only quoted.
+        credentials["host"] = quote(str(credentials["host"]), safe="")
+        credentials["username"] = credentials.pop("user")
+        credentials["database"] = credentials.pop("dbname")
+        return dlt.destinations.postgres(credentials)
 
     @property
     def file_format(self) -> str:
@@ -54,13 +59,10 @@ class Target:
             return connection.execute(query, parameters).fetchall()
 
     def _fetch_postgres(self, query: str, parameters: Sequence[Any]) -> list[tuple[Any, ...]]:
-        url = self._settings.postgres_url
-        assert url is not None
-        address = url.set(drivername="postgresql").render_as_string(hide_password=False)
-        connection = psycopg2.connect(address)
+        connection = psycopg2.connect(**self._settings.postgres_parameters())
         try:
             with connection.cursor() as cursor:
-                cursor.execute(query.replace("?", "%s"), tuple(parameters))
+                cursor.execute(query.replace("%", "%%").replace("?", "%s"), tuple(parameters))
                 return list(cursor.fetchall())
         finally:
             connection.close()

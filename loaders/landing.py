@@ -1,0 +1,98 @@
+"""Landing: Arrow tables ─▶ dlt package ─▶ raw.<tables>, then one row in raw._dlt_loads.
+
+Append only. A load counts when, and only when, its row in `_dlt_loads` is there, so half a load is
+invisible. dlt's local state is a cache: the cursor lives in the target (`raw.sync_cursors`), a
+package left by a killed process is finished first, and one that cannot be finished is dropped,
+since the source will be asked for its records again.
+"""
+
+import os
+import shutil
+from collections.abc import Iterable, Iterator
+
+import dlt
+import pyarrow as pa
+from dlt.common.pipeline import LoadInfo
+from dlt.pipeline.exceptions import PipelineStepFailed
+
+from ledger.errors import TargetError
+from ledger.settings import Settings
+from loaders.target import RAW, Target
+
+DLT_DEFAULTS = {
+    "RUNTIME__DLTHUB_TELEMETRY": "false",
+    "RUNTIME__LOG_LEVEL": "CRITICAL",
+    "RESTORE_FROM_DESTINATION": "false",
+    "NORMALIZE__PARQUET_NORMALIZER__ADD_DLT_LOAD_ID": "true",
+    "DATA_WRITER__DISABLE_COMPRESSION": "true",
+    "LOAD__DELETE_COMPLETED_JOBS": "true",
+}
+
+
+class Landing:
+    """Appends to the raw log through one dlt pipeline, named by source and destination."""
+
+    def __init__(self, settings: Settings, target: Target, source: str) -> None:
+        for name, value in DLT_DEFAULTS.items():
+            os.environ.setdefault(name, value)
+        self._settings = settings
+        self._target = target
+        self._source = source
+        self._pipeline = self._open()
+
+    def _open(self) -> dlt.Pipeline:
+        return dlt.pipeline(
+            pipeline_name=f"{self._source}_{self._target.name}",
+            pipelines_dir=str(self._settings.pipelines_dir),
+            destination=self._target.destination(),
+            dataset_name=RAW,
+        )
+
+    def finish_pending(self) -> list[str]:
+        """Load what a killed process left behind; returns the ids of the finished loads.
+
+        Raises:
+            TargetError: the database cannot be written.
+        """
+        try:
+            if not self._pipeline.has_pending_data:
+                return []
+            info = self._pipeline.run(loader_file_format=self._target.file_format)
+            return list(info.loads_ids)
+        except Exception:
+            # A torn package is no loss: it has no row in _dlt_loads, so its records are asked for
+            # again. Starting from an empty directory is the repair.
+            shutil.rmtree(self._pipeline.working_dir, ignore_errors=True)
+            self._pipeline = self._open()
+            return []
+
+    def land(self, tables: Iterable[tuple[str, pa.Table]]) -> str | None:
+        """Append `tables` (name and rows) as one load; returns its id, None if there was no row.
+
+        Raises:
+            TargetError: the database cannot be written; nothing of the load will be visible.
+        """
+        resource = dlt.resource(_marked(tables), name="records", write_disposition="append")
+        try:
+            info: LoadInfo = self._pipeline.run(
+                dlt.source(lambda: resource, name=self._source)(),
+                loader_file_format=self._target.file_format,
+            )
+        except PipelineStepFailed as error:
+            cause = error.__cause__ or error
+            reason = str(cause).strip().splitlines()[0]
+            raise TargetError(
+                f"source {self._source}: landing failed in step {error.step}: {reason}"
+            ) from error
+        return info.loads_ids[-1] if info.loads_ids else None
+
+    def rows_of(self, table: str, load_id: str) -> int:
+        """Rows of a load that are really in the target."""
+        query = f"select count(*) from {RAW}.{table} where _dlt_load_id = ?"
+        rows = self._target.fetch(query, (load_id,))
+        return int(rows[0][0]) if rows else 0
+
+
+def _marked(tables: Iterable[tuple[str, pa.Table]]) -> Iterator[object]:
+    for name, table in tables:
+        yield dlt.mark.with_table_name(table, name)

@@ -1,0 +1,1 @@
+"""Runs it all: command line, cycle, dbt runner and the demo's journey."""
