@@ -1,1 +1,1 @@
-"""Ground floor: settings, errors, the lock and the ledger's tables. Imports nothing of the project."""
+"""Ground floor: settings, errors, the run lock and the ledger. Imports nothing of the project."""

@@ -58,7 +58,10 @@ class TableBuilder:
     ) -> pa.Table:
         field = child.list_field
         assert field is not None
-        parents, items, hashes, extras = [], [], [], []
+        parents: list[Any] = []
+        items: list[Any] = []
+        hashes: list[str] = []
+        extras: list[str | None] = []
         for record, row_hash, extra in zip(page.records, page.hashes, page.extras, strict=True):
             own = getattr(record, field)
             parents.extend([record] * len(own))

@@ -106,7 +106,9 @@ class ApiClient:
         try:
             following = url.join(link)
         except httpx.InvalidURL as error:
-            raise SourceUnavailable(f"{_place(url)}: `next` is {link[:80]!r}, no address") from error
+            raise SourceUnavailable(
+                f"{_place(url)}: `next` is {link[:80]!r}, no address"
+            ) from error
         origins = [(u.scheme, u.host, u.port) for u in (url, following)]
         if origins[0] != origins[1]:
             raise SourceUnavailable(

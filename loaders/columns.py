@@ -134,16 +134,15 @@ _INSPECTED = {
 
 def tables_of(entity: Entity) -> tuple[RawTable, ...]:
     """The raw tables that `entity` lands in: its own, then one for each nested list."""
-    own = RawTable(
-        entity.table, _summary(entity.contract), (*_columns(entity.contract), *METADATA)
-    )
+    own = RawTable(entity.table, _summary(entity.contract), (*_columns(entity.contract), *METADATA))
     return (own, *(_child_table(entity, name, child) for name, child in entity.children.items()))
 
 
 def _child_table(entity: Entity, list_field: str, child: str) -> RawTable:
     field = next(f for f in _fields(entity.contract) if f.name == list_field)
     item = _unwrap(field.type)[0]
-    assert isinstance(item, inspect.ListType) and isinstance(item.item_type, inspect.StructType)
+    assert isinstance(item, inspect.ListType)
+    assert isinstance(item.item_type, inspect.StructType)
     contract = item.item_type.cls
     return RawTable(
         f"{entity.source}__{child}",
@@ -153,7 +152,7 @@ def _child_table(entity: Entity, list_field: str, child: str) -> RawTable:
     )
 
 
-def _columns(contract: type[Contract], path: tuple[str, ...] = ()) -> Iterator[Column]:
+def _columns(contract: type[msgspec.Struct], path: tuple[str, ...] = ()) -> Iterator[Column]:
     for field in _fields(contract):
         kind, meta = _unwrap(field.type)
         here = (*path, field.name)

@@ -40,7 +40,7 @@ class Contract(Struct, frozen=True, gc=False, forbid_unknown_fields=True):
     """Base of every contract; the decoder takes unknown fields out before, into `_extra`."""
 
 
-class Address(Contract, kw_only=True):
+class Address(Contract, kw_only=True, frozen=True):
     """A postal address; every part may be missing."""
 
     street: Annotated[str | None, Meta(description="Street and house number.")] = None
@@ -50,7 +50,7 @@ class Address(Contract, kw_only=True):
     zip_code: Annotated[str | None, Meta(description="Postal code.")] = None
 
 
-class Account(Contract, kw_only=True):
+class Account(Contract, kw_only=True, frozen=True):
     """One row a version of a paying account."""
 
     id: Annotated[Id, Meta(description="Account id.")]
@@ -60,7 +60,7 @@ class Account(Contract, kw_only=True):
     updated_at: UpdatedAt
 
 
-class Company(Contract, kw_only=True):
+class Company(Contract, kw_only=True, frozen=True):
     """One row a version of a company, the unit whose health is scored."""
 
     id: Annotated[Id, Meta(description="Company id.")]
@@ -74,7 +74,7 @@ class Company(Contract, kw_only=True):
     updated_at: UpdatedAt
 
 
-class User(Contract, kw_only=True):
+class User(Contract, kw_only=True, frozen=True):
     """One row a version of a person who works at a company."""
 
     id: Annotated[Id, Meta(description="User id.")]
@@ -86,7 +86,7 @@ class User(Contract, kw_only=True):
     updated_at: UpdatedAt
 
 
-class Customer(Contract, kw_only=True):
+class Customer(Contract, kw_only=True, frozen=True):
     """One row a version of a buyer."""
 
     id: Annotated[Id, Meta(description="Customer id.")]
@@ -105,7 +105,7 @@ class Customer(Contract, kw_only=True):
     updated_at: UpdatedAt
 
 
-class Product(Contract, kw_only=True):
+class Product(Contract, kw_only=True, frozen=True):
     """One row a version of a product."""
 
     id: Annotated[Id, Meta(description="Product id.")]
@@ -118,7 +118,7 @@ class Product(Contract, kw_only=True):
     updated_at: UpdatedAt
 
 
-class OrderItem(Contract, kw_only=True):
+class OrderItem(Contract, kw_only=True, frozen=True):
     """One row an item of a version of an order."""
 
     id: Annotated[Id, Meta(description="Item id, unique within its order.")]
@@ -130,7 +130,7 @@ class OrderItem(Contract, kw_only=True):
     ] = None
 
 
-class Order(Contract, kw_only=True):
+class Order(Contract, kw_only=True, frozen=True):
     """One row a version of an order; its items are in a table of their own."""
 
     id: Annotated[Id, Meta(description="Order id.")]
@@ -147,7 +147,7 @@ class Order(Contract, kw_only=True):
             raise ValueError("Expected item ids unique within the order - at `$.items`")
 
 
-class Ticket(Contract, kw_only=True):
+class Ticket(Contract, kw_only=True, frozen=True):
     """One row a version of a support ticket."""
 
     id: Annotated[Id, Meta(description="Ticket id.")]
@@ -165,7 +165,7 @@ class Ticket(Contract, kw_only=True):
     ] = None
 
 
-class Feedback(Contract, kw_only=True):
+class Feedback(Contract, kw_only=True, frozen=True):
     """One row a version of a piece of feedback, the event that the health score counts."""
 
     id: Annotated[Id, Meta(description="Feedback id.")]

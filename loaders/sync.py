@@ -143,7 +143,12 @@ class SourceSync:
         sync.counts.add(counts)
         if sync.done and not sync.error:
             sync.cursor_after = bounded_cursor(sync.report, sync.cursor_before)
-        if counts.landed or counts.dead or counts.deleted or sync.cursor_after != sync.cursor_before:
+        if (
+            counts.landed
+            or counts.dead
+            or counts.deleted
+            or sync.cursor_after != sync.cursor_before
+        ):
             yield SYNC_CURSORS.name, self._cursor_row(sync)
 
     def _judge(self, sync: EntitySync, live: set[str]) -> None:

@@ -1,0 +1,1 @@
+"""Figures: one script each, printing a ratio measured in one run."""
