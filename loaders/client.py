@@ -150,7 +150,7 @@ class ApiClient:
         error = state.outcome.exception() if state.outcome else None
         if isinstance(error, _Transient) and error.retry_after is not None:
             return error.retry_after
-        step = self._source.retry_initial_seconds * 2 ** (state.attempt_number - 1)
+        step: float = self._source.retry_initial_seconds * 2 ** (state.attempt_number - 1)
         return random.uniform(0.5, 1.0) * min(step, self._source.retry_max_seconds)
 
     def _fetch(self, url: httpx.URL) -> Page:
@@ -199,7 +199,7 @@ def _retry_after(value: str | None) -> float | None:
 
 def _http_date(value: Any) -> datetime | None:
     try:
-        date = parsedate_to_datetime(value)
+        date: datetime = parsedate_to_datetime(value)
     except (TypeError, ValueError):
         return None
     return date.replace(tzinfo=UTC) if date.tzinfo is None else date.astimezone(UTC)

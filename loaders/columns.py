@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 import msgspec.inspect as inspect
 
-from loaders.contracts import Contract, Entity
+from loaders.contracts import Entity
 
 
 @dataclass(frozen=True)

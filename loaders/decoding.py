@@ -127,6 +127,8 @@ class RecordDecoder:
         record_id = value.get("id") if isinstance(value, dict) else None
         name = f"{self._entity.name} {record_id!r}" if record_id else f"{self._entity.name} ?"
         reason, _, path = str(error).partition(" - at `$")
+        if "matching regex" in reason:
+            reason = "Expected decimal text such as `-12.50`"
         path = path.rstrip("`").lstrip(".")
         if not path:
             text = f"{name}: {reason}"

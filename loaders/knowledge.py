@@ -103,7 +103,8 @@ def _latest(entity: Entity) -> str:
     return (
         "select * from (select *, row_number() over (partition by id"
         " order by updated_at desc, _received_at desc, _row_hash desc, _dlt_load_id)"
-        f" as version_rank from {RAW}.{entity.table} where {COMPLETE}) as ranked where version_rank = 1"
+        f" as version_rank from {RAW}.{entity.table} where {COMPLETE}) as ranked"
+        " where version_rank = 1"
     )
 
 

@@ -1,7 +1,7 @@
 """The one place of the loaders that knows the destination: DuckDB file or PostgreSQL."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import quote
 
 import dlt
@@ -33,7 +33,7 @@ class Target:
         return dlt.destinations.postgres(credentials)
 
     @property
-    def file_format(self) -> str:
+    def file_format(self) -> Literal["parquet", "csv"]:
         """What dlt writes for this destination: parquet is copied as it is, csv goes by COPY."""
         return "parquet" if self.name == "duckdb" else "csv"
 
