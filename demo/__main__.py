@@ -72,7 +72,9 @@ class _Generated:
 
 def _data(options: argparse.Namespace) -> tuple[Store, Any]:
     if options.data is not None:
-        return Store.from_folder(options.data), None
+        store = Store.from_folder(options.data)
+        release = store.withhold_newest(options.withhold)
+        return store, lambda: {"as_of": None, "released": release()}
     generated = _Generated(options.seed, options.scale, options.as_of)
     return generated.store, generated.step
 
@@ -97,6 +99,8 @@ def _parser() -> argparse.ArgumentParser:
     add("--as-of", type=_moment, default=midnight, metavar="ISO", help="end of the year served; "
         "the last UTC midnight by default")  # fmt: skip
     add("--data", type=Path, metavar="DIR", help="serve DIR/<entities>.jsonl[.gz] instead")
+    add("--withhold", type=float, default=0.0, metavar="SHARE", help="with --data: serve the "
+        "newest share of every entity only after an advance (default 0)")  # fmt: skip
     add("--fault", action="append", default=[], metavar="SPEC", help="may be repeated; see below")
     add("--token", default=DEFAULT_TOKEN, help=f"bearer token (default {DEFAULT_TOKEN})")
     add("--max-limit", type=int, default=1000, metavar="N", help="largest page (default 1000)")

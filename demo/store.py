@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import gzip
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -158,8 +158,27 @@ class Store:
             try:
                 key, moment = _head(line)
             except DemoDataError as error:
-                raise DemoDataError(f"{file}, line {number}: {error}") from None
-            table.put(key, line, moment)
+                if not _is_json(line):
+                    raise DemoDataError(f"{file}, line {number}: {error}") from None
+                # A bad record is the reader's to reject, as it would be with a real API.
+                table.put(None, line, 0, malformed=True)
+                continue
+            # Another version of a record is a row of its own: the reader decides which one wins.
+            table.put(None if table.get(key) is not None else key, line, moment)
+
+    def withhold_newest(self, share: float) -> Callable[[], int]:
+        """Stop serving the newest `share` of every entity; the result serves them again."""
+        with self._lock:
+            held = {name: table.take_newest(share) for name, table in self._tables.items()}
+
+        def release() -> int:
+            with self._lock:
+                for name, rows in held.items():
+                    for key, raw, moment in rows:
+                        self._tables[name].put(key, raw, moment)
+            return sum(map(len, held.values()))
+
+        return release
 
 
 def to_microseconds(moment: datetime) -> int:
@@ -175,6 +194,14 @@ def _head(raw: bytes) -> tuple[str, int]:
     if head.updated_at.tzinfo is None:
         raise DemoDataError(f"updated_at of {head.id} has no offset")
     return head.id, to_microseconds(head.updated_at)
+
+
+def _is_json(raw: bytes) -> bool:
+    try:
+        msgspec.json.decode(raw)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return False
+    return True
 
 
 def _lines(file: Path) -> Iterator[tuple[int, bytes]]:

@@ -97,6 +97,20 @@ class Table:
         low = self._low(since)
         return list(self._by_time[low : low + count])
 
+    def take_newest(self, share: float) -> list[tuple[str | None, bytes, int]]:
+        """Remove the newest share of the rows; gives key, bytes and time of each."""
+        keys = {slot: key for key, slot in self._slots.items()}
+        count = int(len(self._by_time) * share)
+        taken = []
+        for slot in list(self._by_time[len(self._by_time) - count :]):
+            key = keys.get(slot)
+            taken.append((key, self.raw(slot), self._times[slot]))
+            self._unlink(slot)
+            self._rows[slot] = None
+            if key is not None:
+                del self._slots[key]
+        return taken
+
     def page(
         self,
         since: int | None,

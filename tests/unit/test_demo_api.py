@@ -176,15 +176,34 @@ def test_folder_keeps_bytes(tmp_path: Path) -> None:
     assert store.rows("crm", "accounts") == []
 
 
-@pytest.mark.parametrize(
-    "line", [b"nonsense", b"[1]", b'{"id": 1}', b'{"id":"1","updated_at":"x"}']
-)
+@pytest.mark.parametrize("line", [b"nonsense", b'{"id": '])
 def test_folder_names_the_bad_line(tmp_path: Path, line: bytes) -> None:
     good = b'{"id":"1","updated_at":"2025-01-01T00:00:00Z"}'
     (tmp_path / "orders.jsonl").write_bytes(good + b"\n" + line + b"\n")
     with pytest.raises(DemoDataError, match=r"orders\.jsonl, line 2: ") as caught:
         Store.from_folder(tmp_path)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("line", [b"[1]", b'{"id": 1}', b'{"id":"1","updated_at":"x"}'])
+def test_folder_serves_bad_records_and_every_version(tmp_path: Path, line: bytes) -> None:
+    newer = b'{"id":"1","updated_at":"2025-01-02T00:00:00Z"}'
+    older = b'{"id":"1","updated_at":"2025-01-01T00:00:00Z"}'
+    (tmp_path / "orders.jsonl").write_bytes(b"\n".join([newer, older, line]))
+    store = Store.from_folder(tmp_path)
+    assert sorted(store.rows("commerce", "orders")) == sorted([newer, older, line])
+    assert store.malformed("commerce", "orders") == 1
+
+
+def test_withheld_rows_are_the_newest_and_come_back(tmp_path: Path) -> None:
+    lines = [b'{"id":"%d","updated_at":"2025-01-%02dT00:00:00Z"}' % (n, n) for n in range(1, 11)]
+    (tmp_path / "orders.jsonl").write_bytes(b"\n".join(lines))
+    store = Store.from_folder(tmp_path)
+    release = store.withhold_newest(0.2)
+    assert sorted(store.rows("commerce", "orders")) == sorted(lines[:8])
+    assert release() == 2
+    assert sorted(store.rows("commerce", "orders")) == sorted(lines)
+
 
 
 def test_folder_that_is_none(tmp_path: Path) -> None:
