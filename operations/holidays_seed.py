@@ -21,9 +21,7 @@ def write_holidays(
     rows = sorted(
         (country, day.isoformat(), name)
         for country in countries
-        for day, name in holidays.country_holidays(
-            country, years=years, language="en_US"
-        ).items()
+        for day, name in holidays.country_holidays(country, years=years, language="en_US").items()
         if day.year in years
     )
     with path.open("w", newline="", encoding="utf-8") as file:

@@ -1,0 +1,91 @@
+{#-
+    Latest version of every key that the claimed loads touch: their rows and the row that the model
+    holds already. A row that stays as it is is left out, so that nothing is written for a stale or
+    repeated version. Repeats of a row (a crash can load a file twice) collapse here.
+-#}
+{% macro current_state(relation, key, columns) %}
+    {%- set names = [key] + columns + ['is_deleted', 'updated_at', '_received_at', '_row_hash', '_dlt_load_id'] -%}
+with claimed_versions as (
+    select
+        {{ names | join(',\n        ') }}
+    from {{ relation }}
+    where {{ claimed() }}
+),
+
+versions as (
+    select
+        {{ names | join(',\n        ') }},
+        true as is_new
+    from claimed_versions
+    {%- if is_incremental() %}
+    union all
+    select
+        {{ names | join(',\n        ') }},
+        false as is_new
+    from {{ this }}
+    where {{ key }} in (select claimed_versions.{{ key }} from claimed_versions)
+    {%- endif %}
+),
+
+ranked as (
+    select
+        {{ names | join(',\n        ') }},
+        is_new,
+        row_number() over (
+            partition by {{ key }}
+            order by {{ version_order() }}, is_new
+        ) as version_rank
+    from versions
+)
+
+select
+    {{ names | join(',\n    ') }}
+from ranked
+where version_rank = 1 and is_new
+{% endmacro %}
+
+
+{#- Latest version first. The hash decides between versions of one moment, the load between repeats. -#}
+{% macro version_order(relation=none, updated_at='updated_at') -%}
+    {%- set terms = [] -%}
+    {%- for column in [updated_at, '_received_at', '_row_hash', 'is_deleted', '_dlt_load_id'] -%}
+        {%- do terms.append((relation ~ '.' if relation else '') ~ column ~ ' desc') -%}
+    {%- endfor -%}
+    {{ terms | join(', ') }}
+{%- endmacro %}
+
+
+{#- Continues a select with the model's own rows whose key is in `touched`; nothing on a first build. -#}
+{% macro union_existing(touched, key, columns) -%}
+    {%- if is_incremental() -%}
+    union all
+    select
+        {{ columns | join(',\n        ') }}
+    from {{ this }}
+    where {{ key }} in (select {{ touched }}.{{ key }} from {{ touched }})
+    {%- endif -%}
+{%- endmacro %}
+
+
+{#- Condition that restricts an incremental run to the touched keys; a first build takes them all. -#}
+{% macro only_touched(column, touched, key) -%}
+    {%- if is_incremental() -%}
+    {{ column }} in (select {{ touched }}.{{ key }} from {{ touched }})
+    {%- else -%}
+    true
+    {%- endif -%}
+{%- endmacro %}
+
+
+{#- Select of the model's own rows (column names with their types); no row on its first build. -#}
+{% macro stored_rows(columns) -%}
+    select
+    {%- for name, data_type in columns.items() %}
+        {%- if is_incremental() %}
+        {{ name }}
+        {%- else %}
+        cast(null as {{ data_type }}) as {{ name }}
+        {%- endif %}{{ ',' if not loop.last }}
+    {%- endfor %}
+    {% if is_incremental() %}from {{ this }}{% else %}where 1 = 0{% endif %}
+{%- endmacro %}

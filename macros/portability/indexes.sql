@@ -1,0 +1,28 @@
+{#- Index configuration of a model, one list of columns an index; engines without such indexes ignore it. -#}
+{% macro indexed(columns_of_indexes) %}
+    {% do return(adapter.dispatch('indexed', 'warehouse')(columns_of_indexes)) %}
+{% endmacro %}
+
+{% macro default__indexed(columns_of_indexes) %}
+    {% do return([]) %}
+{% endmacro %}
+
+{% macro postgres__indexed(columns_of_indexes) %}
+    {% set indexes = [] %}
+    {% for columns in columns_of_indexes %}
+        {% do indexes.append({'columns': columns}) %}
+    {% endfor %}
+    {% do return(indexes) %}
+{% endmacro %}
+
+
+{#- Statement that indexes a column of a raw table; nothing on engines that scan. -#}
+{% macro raw_index_sql(schema, identifier, column) -%}
+    {{ return(adapter.dispatch('raw_index_sql', 'warehouse')(schema, identifier, column)) }}
+{%- endmacro %}
+
+{% macro default__raw_index_sql(schema, identifier, column) -%}{%- endmacro %}
+
+{% macro postgres__raw_index_sql(schema, identifier, column) -%}
+    create index if not exists {{ identifier }}_{{ column | trim('_') }} on {{ schema }}.{{ identifier }} ({{ column }});
+{%- endmacro %}

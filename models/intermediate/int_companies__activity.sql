@@ -1,0 +1,110 @@
+-- One row an active company: what its users said and asked for in the windows that end at `as_of`.
+{{ config(materialized='table') }}
+
+with configuration as (
+    select
+        *,
+        {{ as_of() }} as calculated_at,
+        cast({{ as_of_day() }} as timestamp) as day_start
+    from {{ ref('int_health_score__configuration') }}
+),
+
+windows as (
+    select
+        config_version,
+        calculated_at,
+        sentiment_without_events,
+        {{ days_before('day_start', 'sentiment_days') }} as sentiment_start,
+        {{ days_before('day_start', 'engagement_days') }} as engagement_start,
+        {{ days_before('day_start', 'support_days') }} as support_start,
+        {{ days_before('day_start', 'recency_days') }} as recency_start
+    from configuration
+),
+
+companies as (
+    select * from {{ ref('dim_company') }}
+    where is_active and not is_deleted
+),
+
+events as (
+    select
+        feedback.company_id,
+        feedback.user_id,
+        feedback.created_at,
+        scores.sentiment_score,
+        feedback.created_at >= windows.sentiment_start as is_in_sentiment,
+        feedback.created_at >= windows.engagement_start as is_in_engagement,
+        feedback.created_at > windows.recency_start as is_recent
+    from {{ ref('fct_feedback') }} as feedback
+    inner join {{ ref('sentiment_scores') }} as scores on feedback.sentiment = scores.sentiment
+    cross join windows
+    where feedback.created_at <= windows.calculated_at
+),
+
+event_totals as (
+    select
+        company_id,
+        sum(case when is_in_sentiment then 1 else 0 end) as scored_event_count,
+        sum(case when is_in_sentiment then sentiment_score else 0 end) as sentiment_total,
+        sum(case when is_in_engagement then 1 else 0 end) as event_count,
+        sum(case when is_recent then 1 else 0 end) as recent_event_count,
+        count(distinct case when is_in_engagement then user_id end) as engaged_users,
+        max(created_at) as last_event_at
+    from events
+    group by company_id
+),
+
+tickets as (
+    select
+        tickets.company_id,
+        tickets.priority = 'urgent' as is_urgent,
+        case
+            when tickets.resolved_at <= windows.calculated_at
+                then {{ microseconds_between('tickets.opened_at', 'tickets.resolved_at') }}
+        end as resolution_microseconds
+    from {{ ref('fct_support_tickets') }} as tickets
+    cross join windows
+    where
+        tickets.opened_at >= windows.support_start
+        and tickets.opened_at <= windows.calculated_at
+),
+
+ticket_totals as (
+    select
+        company_id,
+        count(*) as ticket_count,
+        sum(case when is_urgent then 1 else 0 end) as urgent_ticket_count,
+        count(resolution_microseconds) as resolved_count,
+        cast(sum(resolution_microseconds) as bigint) as resolution_microseconds
+    from tickets
+    group by company_id
+),
+
+final as (
+    select
+        companies.company_id,
+        companies.account_id,
+        companies.company_name,
+        cast(coalesce(event_totals.event_count, 0) as bigint) as event_count,
+        cast(coalesce(event_totals.scored_event_count, 0) as bigint) as scored_event_count,
+        cast(coalesce(event_totals.recent_event_count, 0) as bigint) as recent_event_count,
+        cast(coalesce(event_totals.engaged_users, 0) as bigint) as engaged_users,
+        coalesce(
+            {{ exact_ratio('event_totals.sentiment_total', 'event_totals.scored_event_count') }},
+            windows.sentiment_without_events
+        ) as status_score,
+        cast(coalesce(ticket_totals.ticket_count, 0) as bigint) as ticket_count,
+        cast(coalesce(ticket_totals.urgent_ticket_count, 0) as bigint) as urgent_ticket_count,
+        {{ exact_ratio(
+            'ticket_totals.resolution_microseconds', 'ticket_totals.resolved_count * 3600000000'
+        ) }} as avg_resolution_hours,
+        event_totals.last_event_at,
+        windows.calculated_at,
+        windows.config_version
+    from companies
+    cross join windows
+    left join event_totals on companies.company_id = event_totals.company_id
+    left join ticket_totals on companies.company_id = ticket_totals.company_id
+)
+
+select * from final

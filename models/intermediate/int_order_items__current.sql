@@ -1,0 +1,131 @@
+-- One row an order item ever seen: as in the latest version of its order, else flagged as removed.
+{{
+    config(
+        unique_key='order_item_key',
+        indexes=indexed([['order_item_key'], ['order_id'], ['_dlt_load_id']])
+    )
+}}
+
+with claimed_items as (
+    select * from {{ ref('stg_commerce__order_items') }}
+    where {{ claimed() }}
+),
+
+touched_orders as (
+    select claimed_orders.order_id
+    from {{ ref('stg_commerce__orders') }} as claimed_orders
+    where {{ claimed('claimed_orders._dlt_load_id') }}
+    union
+    select claimed_items.order_id from claimed_items
+),
+
+current_orders as (
+    select orders.*
+    from {{ ref('int_orders__current') }} as orders
+    where orders.order_id in (select touched_orders.order_id from touched_orders)
+),
+
+-- A deletion says nothing about items: a deleted order keeps those of its last live version.
+versions_of_deleted_orders as (
+    select
+        versions.order_id,
+        versions.is_deleted,
+        versions.updated_at,
+        versions._received_at,
+        versions._row_hash,
+        versions._dlt_load_id,
+        row_number() over (
+            partition by versions.order_id
+            order by versions.is_deleted, {{ version_order('versions') }}
+        ) as version_rank
+    from {{ ref('stg_commerce__orders') }} as versions
+    where
+        versions.order_id in (
+            select current_orders.order_id from current_orders
+            where current_orders.is_deleted
+        )
+        and {{ claimed_by(model.name, 'versions._dlt_load_id') }}
+),
+
+order_versions as (
+    select
+        order_id,
+        is_deleted,
+        updated_at,
+        _received_at,
+        _row_hash,
+        _dlt_load_id
+    from current_orders
+    where not is_deleted
+    union all
+    select
+        order_id,
+        is_deleted,
+        updated_at,
+        _received_at,
+        _row_hash,
+        _dlt_load_id
+    from versions_of_deleted_orders
+    where version_rank = 1
+),
+
+item_versions as (
+    select
+        order_item_key,
+        order_id,
+        order_item_id,
+        product_id,
+        quantity,
+        unit_price,
+        discount_amount,
+        is_deleted,
+        order_updated_at,
+        _received_at,
+        _row_hash,
+        _dlt_load_id
+    from claimed_items
+    {{ union_existing('touched_orders', 'order_id', [
+        'order_item_key', 'order_id', 'order_item_id', 'product_id', 'quantity', 'unit_price',
+        'discount_amount', 'is_deleted', 'order_updated_at', '_received_at', '_row_hash',
+        '_dlt_load_id',
+    ]) }}
+),
+
+ranked as (
+    select
+        item_versions.*,
+        row_number() over (
+            partition by item_versions.order_item_key
+            order by
+                item_versions.is_deleted,
+                {{ version_order('item_versions', 'order_updated_at') }}
+        ) as version_rank
+    from item_versions
+),
+
+final as (
+    select
+        ranked.order_item_key,
+        ranked.order_id,
+        ranked.order_item_id,
+        ranked.product_id,
+        ranked.quantity,
+        ranked.unit_price,
+        ranked.discount_amount,
+        ranked.is_deleted,
+        not (
+            ranked.is_deleted = order_versions.is_deleted
+            and ranked.order_updated_at = order_versions.updated_at
+            and ranked._received_at = order_versions._received_at
+            and ranked._row_hash = order_versions._row_hash
+        ) as is_removed,
+        ranked.order_updated_at,
+        ranked._received_at,
+        ranked._row_hash,
+        order_versions._dlt_load_id
+    from ranked
+    inner join order_versions on ranked.order_id = order_versions.order_id
+    where ranked.version_rank = 1
+)
+
+select * from final

@@ -1,0 +1,61 @@
+-- One row an order that holds an item: its facts summed, so that marts read fewer rows.
+{{
+    config(
+        unique_key='order_id',
+        post_hook="{{ delete_emptied_orders() }}",
+        indexes=indexed([['order_id'], ['customer_key'], ['order_date']])
+    )
+}}
+
+with sales as (
+    select * from {{ ref('fct_sales') }}
+),
+
+orders as (
+    select * from {{ ref('int_orders__current') }}
+),
+
+touched_orders as (
+    select items.order_id from {{ ref('int_order_items__current') }} as items
+    where {{ claimed('items._dlt_load_id') }}
+    union
+    select orders.order_id from orders
+    where {{ claimed('orders._dlt_load_id') }}
+),
+
+summed as (
+    select
+        sales.order_id,
+        min(sales.customer_key) as customer_key,
+        min(sales.location_key) as location_key,
+        count(*) as item_count,
+        cast(sum(sales.quantity) as bigint) as quantity,
+        cast(sum(sales.total_amount) as numeric(28, 6)) as total_amount,
+        cast(sum(sales.discount_amount) as numeric(28, 6)) as discount_amount,
+        cast(sum(sales.net_amount) as numeric(28, 6)) as net_amount
+    from sales
+    where {{ only_touched('sales.order_id', 'touched_orders', 'order_id') }}
+    group by sales.order_id
+),
+
+final as (
+    select
+        summed.order_id,
+        orders.customer_id,
+        summed.customer_key,
+        summed.location_key,
+        orders.currency,
+        orders.order_status,
+        summed.item_count,
+        summed.quantity,
+        summed.total_amount,
+        summed.discount_amount,
+        summed.net_amount,
+        orders.is_cancelled,
+        orders.is_deleted,
+        cast(orders.ordered_at as date) as order_date
+    from summed
+    inner join orders on summed.order_id = orders.order_id
+)
+
+select * from final

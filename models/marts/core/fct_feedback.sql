@@ -1,0 +1,30 @@
+-- One row a piece of feedback: the event that the health score counts.
+{{
+    config(
+        materialized='incremental',
+        unique_key='feedback_id',
+        indexes=indexed([['feedback_id'], ['company_id']])
+    )
+}}
+
+with feedback as (
+    select * from {{ ref('int_feedback__current') }}
+    where {{ claimed() }}
+),
+
+final as (
+    select
+        feedback_id,
+        company_id,
+        {{ hash_key(['company_id']) }} as company_key,
+        user_id,
+        {{ date_key('created_at') }} as date_key,
+        sentiment,
+        channel,
+        is_deleted,
+        created_at,
+        _dlt_load_id
+    from feedback
+)
+
+select * from final

@@ -1,0 +1,76 @@
+-- One row an order item of the latest version of its order: what was sold to whom, where and when.
+{{
+    config(
+        materialized='incremental',
+        unique_key='sales_key',
+        post_hook="{{ delete_removed_items() }}",
+        indexes=indexed([
+            ['sales_key'],
+            ['order_id'],
+            ['customer_key'],
+            ['date_key'],
+        ])
+    )
+}}
+
+with items as (
+    select * from {{ ref('int_order_items__current') }}
+),
+
+orders as (
+    select * from {{ ref('int_orders__current') }}
+),
+
+customers as (
+    select * from {{ ref('int_customers__current') }}
+),
+
+touched_orders as (
+    select items.order_id from items
+    where {{ claimed('items._dlt_load_id') }}
+    union
+    select orders.order_id from orders
+    where {{ claimed('orders._dlt_load_id') }}
+    {{ union_orders_of_moved_customers() }}
+),
+
+priced as (
+    select
+        items.*,
+        cast({{ exact_integer('items.quantity') }} * items.unit_price as numeric(28, 6))
+            as total_amount
+    from items
+    where
+        not items.is_removed
+        and {{ only_touched('items.order_id', 'touched_orders', 'order_id') }}
+),
+
+final as (
+    select
+        priced.order_item_key as sales_key,
+        priced.order_id,
+        priced.order_item_id,
+        {{ date_key('orders.ordered_at') }} as date_key,
+        {{ hash_key(['orders.customer_id']) }} as customer_key,
+        {{ hash_key(['priced.product_id']) }} as product_key,
+        {{ location_key('orders') }} as location_key,
+        {{ hash_key(['customers.company_id']) }} as company_key,
+        orders.currency,
+        orders.order_status,
+        priced.quantity,
+        priced.unit_price,
+        priced.total_amount,
+        cast(coalesce(priced.discount_amount, 0) as numeric(18, 6)) as discount_amount,
+        cast(priced.total_amount - coalesce(priced.discount_amount, 0) as numeric(28, 6))
+            as net_amount,
+        orders.is_cancelled,
+        orders.is_deleted,
+        orders.ordered_at,
+        priced._dlt_load_id,
+        orders._dlt_load_id as _order_load_id
+    from priced
+    inner join orders on priced.order_id = orders.order_id
+    left join customers on orders.customer_id = customers.customer_id
+)
+
+select * from final
