@@ -15,7 +15,7 @@ import pyarrow as pa
 from dlt.common.pipeline import LoadInfo
 from dlt.pipeline.exceptions import PipelineStepFailed
 
-from ledger.errors import TargetError
+from ledger.errors import TargetError, WarehouseError
 from ledger.settings import Settings
 from loaders.target import RAW, Target
 
@@ -79,7 +79,11 @@ class Landing:
                 loader_file_format=self._target.file_format,
             )
         except PipelineStepFailed as error:
-            cause = error.__cause__ or error
+            cause: BaseException = error
+            while cause.__cause__ is not None and not isinstance(cause, WarehouseError):
+                cause = cause.__cause__
+            if isinstance(cause, WarehouseError):
+                raise cause from error
             reason = str(cause).strip().splitlines()[0]
             raise TargetError(
                 f"source {self._source}: landing failed in step {error.step}: {reason}"

@@ -1,0 +1,197 @@
+"""`warehouse`: the command line. Arguments ─▶ plan ─▶ cycle ─▶ tables or JSON, and an exit code.
+
+Exit codes: 0 all went well; 1 something failed, and the message says what and what to do.
+"""
+
+import json
+import sys
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from ledger.errors import SettingsError, WarehouseError
+from ledger.settings import load_settings
+from loaders.target import Target
+from operations import demo_journey, init_home, status_report, summary
+from operations.cycle import CycleResult, Plan, chosen_sources, run_cycle
+from operations.home import require_real_home
+from operations.progress import Reporter
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    help="The customer health warehouse: which customers are healthy, which are leaving, and why.",
+)
+
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object for machines.")]
+WaitOption = Annotated[
+    float, typer.Option("--wait", metavar="SECONDS", help="Wait for another run to end.", min=0)
+]
+FullOption = Annotated[
+    bool,
+    typer.Option("--full", help="Ask for everything and mark records no longer served as deleted."),
+]
+RefreshOption = Annotated[
+    bool, typer.Option("--full-refresh", help="Rebuild incremental models from the raw log.")
+]
+AsOfOption = Annotated[
+    str | None, typer.Option(metavar="ISO", help="Build as of this moment instead of now.")
+]
+
+
+@app.command(epilog="Example: warehouse sync crm support")
+def sync(
+    sources: Annotated[list[str] | None, typer.Argument(help="Sources; all by default.")] = None,
+    full: FullOption = False,
+    wait: WaitOption = 0,
+    as_json: JsonOption = False,
+) -> None:
+    """Land what changed in the sources."""
+    names = chosen_sources(sources or [])
+    _run(Plan("sync", sources=names, full=full, wait_seconds=wait), as_json=as_json)
+
+
+@app.command(epilog="Example: warehouse build company_health_metrics+ --as-of 2026-01-31")
+def build(
+    selectors: Annotated[
+        list[str] | None, typer.Argument(help="dbt selectors; everything by default.")
+    ] = None,
+    full_refresh: RefreshOption = False,
+    as_of: AsOfOption = None,
+    wait: WaitOption = 0,
+    as_json: JsonOption = False,
+) -> None:
+    """Build and test the models on what has landed."""
+    plan = Plan(
+        "build",
+        selectors=selectors or [],
+        full_refresh=full_refresh,
+        as_of=_moment(as_of),
+        wait_seconds=wait,
+    )
+    _run(plan, as_json=as_json)
+
+
+@app.command(epilog="Example: warehouse run --full --wait 600")
+def run(
+    full: FullOption = False,
+    full_refresh: RefreshOption = False,
+    as_of: AsOfOption = None,
+    wait: WaitOption = 0,
+    as_json: JsonOption = False,
+) -> None:
+    """Sync all sources, then build."""
+    plan = Plan(
+        "run",
+        sources=chosen_sources([]),
+        selectors=[],
+        full=full,
+        full_refresh=full_refresh,
+        as_of=_moment(as_of),
+        wait_seconds=wait,
+    )
+    _run(plan, as_json=as_json)
+
+
+@app.command(epilog="Example: warehouse demo --scale 2")
+def demo(
+    data: Annotated[
+        str | None,
+        typer.Option(metavar="DIR", help="Serve DIR/<entities>.jsonl[.gz] instead."),
+    ] = None,
+    scale: Annotated[float, typer.Option(help="1 is about 6,000 orders.", min=0.01)] = 1.0,
+    as_json: JsonOption = False,
+) -> None:
+    """Run the whole journey on a local API: two days of data, two syncs, two builds."""
+    result = demo_journey.run_demo(load_settings(), data, scale, Reporter(silent=as_json), as_json)
+    if as_json:
+        _print_json(result)
+    if not result["succeeded"]:
+        raise typer.Exit(1)
+
+
+@app.command(epilog="Example: WAREHOUSE_HOME=~/health warehouse init")
+def init(as_json: JsonOption = False) -> None:
+    """Create the home, the ledger, the raw tables and the reference data; safe to repeat."""
+    settings = load_settings()
+    require_real_home(settings)
+    report = init_home.initialise(settings, Reporter(silent=as_json))
+    if as_json:
+        _print_json(report)
+        return
+    for line in report["done"]:
+        typer.echo(line)
+    typer.echo(
+        "Next: set the sources in .dlt/config.toml and .dlt/secrets.toml, then warehouse run"
+    )
+
+
+@app.command(epilog="Example: warehouse status --json")
+def status(as_json: JsonOption = False) -> None:
+    """Show the last runs, how far each entity is complete, breakers and rejected records."""
+    settings = load_settings()
+    report = status_report.collect(settings)
+    if as_json:
+        _print_json(report)
+    else:
+        status_report.show(Console(), report)
+
+
+def main() -> None:
+    """Entry of the command; a foreseeable error is one line, not a traceback."""
+    try:
+        app()
+    except WarehouseError as error:
+        if "--json" in sys.argv:
+            _print_json({"succeeded": False, "errors": [str(error)]})
+        Console(stderr=True, soft_wrap=True).print(f"[red]warehouse:[/] {error}", highlight=False)
+        sys.exit(1)
+
+
+def _run(plan: Plan, *, as_json: bool) -> None:
+    settings = load_settings()
+    require_real_home(settings)
+    result = run_cycle(settings, plan, Reporter(silent=as_json))
+    if as_json:
+        _print_json(result.as_json())
+    else:
+        _show(result, Target(settings))
+    if not result.succeeded:
+        raise typer.Exit(1)
+
+
+def _show(result: CycleResult, target: Target) -> None:
+    console = Console()
+    if result.syncs:
+        summary.print_syncs(console, result)
+        if any(sync.counts.dead for sync in result.syncs):
+            summary.print_dead_letters(console, target)
+    if result.build is not None:
+        summary.print_build(console, result.build)
+    errors = Console(stderr=True, soft_wrap=True)
+    for error in result.errors:
+        errors.print(f"[red]failed:[/] {error}", highlight=False)
+
+
+def _moment(text: str | None) -> datetime | None:
+    if text is None:
+        return None
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise SettingsError(
+            f"--as-of is {text!r}; give a date or time such as 2026-01-31T00:00:00+00:00"
+        ) from error
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def _print_json(value: dict[str, Any]) -> None:
+    typer.echo(json.dumps(value, default=str))
+
+
+if __name__ == "__main__":
+    main()

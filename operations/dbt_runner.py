@@ -1,0 +1,122 @@
+"""Runs dbt in this process: settings ─▶ environment of `profiles.example.yml` ─▶ dbtRunner.
+
+What analysts run by hand and what the pipeline runs is one project with one profile.
+"""
+
+import json
+import os
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from dbt.cli.main import dbtRunner, dbtRunnerResult
+
+from ledger.errors import BuildError
+from ledger.settings import Settings
+
+PROJECT = Path(__file__).parents[1]
+FAILED = ("error", "fail", "runtime error", "partial success")
+NodeDone = Callable[[str, int, int], None]
+
+
+@dataclass
+class BuildResult:
+    """What dbt did: number of nodes by status, failures as (node, message), rows by model."""
+
+    counts: dict[str, int] = field(default_factory=dict)
+    failures: list[tuple[str, str]] = field(default_factory=list)
+    seconds: float = 0.0
+
+    @property
+    def succeeded(self) -> bool:
+        """Whether nothing failed."""
+        return not self.failures
+
+
+def build(
+    settings: Settings,
+    selectors: Sequence[str] = (),
+    *,
+    full_refresh: bool = False,
+    as_of: datetime | None = None,
+    node_done: NodeDone | None = None,
+    command: str = "build",
+) -> BuildResult:
+    """`dbt build` (or another command) of the selected nodes; failed nodes are in the result.
+
+    Raises:
+        BuildError: dbt could not start: a selector, a model or the database is at fault.
+    """
+    arguments = [command]
+    if selectors:
+        arguments += ["--select", *selectors]
+    if full_refresh:
+        arguments.append("--full-refresh")
+    if as_of is not None:
+        arguments += ["--vars", json.dumps({"as_of": as_of.isoformat()})]
+    outcome = invoke(settings, arguments, node_done)
+    results = getattr(outcome.result, "results", None)
+    if results is None:
+        reason = str(outcome.exception or "no reason given").strip().splitlines()
+        raise BuildError(f"dbt {command} did not start: {' '.join(reason[:3])}")
+    return _summary(results)
+
+
+def invoke(
+    settings: Settings, arguments: Sequence[str], node_done: NodeDone | None = None
+) -> dbtRunnerResult:
+    """Run a dbt command quietly; its log is in `<home>/logs`."""
+    profiles = settings.home / "profiles"
+    profiles.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(PROJECT / "profiles.example.yml", profiles / "profiles.yml")
+    os.environ.update(_environment(settings))
+    runner = dbtRunner(callbacks=[_progress(node_done)] if node_done else [])
+    return runner.invoke(
+        [
+            "--log-level",
+            "none",
+            "--log-path",
+            str(settings.home / "logs"),
+            *arguments,
+            "--target",
+            settings.target,
+            "--project-dir",
+            str(PROJECT),
+            "--profiles-dir",
+            str(profiles),
+            "--target-path",
+            str(settings.home / "target"),
+        ]
+    )
+
+
+def _environment(settings: Settings) -> dict[str, str]:
+    values = {"WAREHOUSE_HOME": str(settings.home), "DBT_SEND_ANONYMOUS_USAGE_STATS": "false"}
+    if settings.postgres_url is not None:
+        for name, value in settings.postgres_parameters().items():
+            values[f"WAREHOUSE_POSTGRES_{name.upper()}"] = str(value)
+    return values
+
+
+def _progress(node_done: NodeDone) -> Callable[[Any], None]:
+    def on_event(event: Any) -> None:
+        if event.info.name in ("LogModelResult", "LogTestResult", "LogSeedResult"):
+            data = event.data
+            node_done(data.node_info.node_name, data.index, data.total)
+
+    return on_event
+
+
+def _summary(results: Sequence[Any]) -> BuildResult:
+    summary = BuildResult()
+    for result in results:
+        status = str(result.status)
+        summary.counts[status] = summary.counts.get(status, 0) + 1
+        summary.seconds += result.execution_time or 0.0
+        if status in FAILED:
+            message = " ".join((result.message or "no message").split())
+            summary.failures.append((result.node.unique_id, message))
+    return summary

@@ -1,0 +1,136 @@
+"""The demo: a local API in a process of its own ─▶ the main job on two days of data ─▶ a summary.
+
+Nothing here is special to the demo but the API: it runs what `warehouse run` runs.
+"""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import httpx
+from rich.console import Console
+
+from ledger.errors import SettingsError
+from ledger.settings import Settings
+from loaders.sources import SOURCES
+from loaders.target import Target
+from operations import summary
+from operations.cycle import CycleResult, Plan, run_cycle
+from operations.dbt_runner import PROJECT
+from operations.home import prepare_demo_home
+from operations.progress import Reporter
+
+WITHHELD = "0.1"
+
+
+def run_demo(
+    settings: Settings, data: str | None, scale: float, reporter: Reporter, as_json: bool
+) -> dict[str, Any]:
+    """Two days of data, two syncs, two builds; gives the summary as plain values.
+
+    Raises:
+        SettingsError: the home holds real data, or the API cannot serve `data`.
+        WarehouseError: the warehouse cannot be written, or is in use.
+    """
+    prepare_demo_home(settings)
+    console = Console(quiet=as_json)
+    second_day = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    first_day = second_day - timedelta(days=1)
+    results = []
+    with _api(data, scale, first_day) as api:
+        _point_sources_at(api)
+        for title, as_of in (("First day", first_day), ("Second day", second_day)):
+            console.rule(f"{title}: sync and build", align="left")
+            if results:
+                _advance(api)
+            plan = Plan("demo", sources=list(SOURCES), selectors=[], as_of=None if data else as_of)
+            results.append(run_cycle(settings, plan, reporter))
+            _show_cycle(console, results[-1])
+    target = Target(settings)
+    _show_marts(console, settings, target)
+    return {
+        "succeeded": all(result.succeeded for result in results),
+        "database": _database(settings),
+        "days": [result.as_json() for result in results],
+        "daily_sales": summary.rows_as_json(
+            target,
+            summary.DAILY_SALES,
+            ("sales_date", "order_count", "total_revenue", "average_order_value", "customers"),
+        ),
+        "at_risk": summary.rows_as_json(
+            target,
+            summary.AT_RISK,
+            ("company", "score", "band", "component", "points", "max_points", "reason"),
+        ),
+    }
+
+
+@contextmanager
+def _api(data: str | None, scale: float, as_of: datetime) -> Iterator[dict[str, Any]]:
+    arguments = ["--scale", str(scale), "--as-of", as_of.isoformat()]
+    if data is not None:
+        arguments = ["--data", os.path.abspath(data), "--withhold", WITHHELD]  # noqa: PTH100
+    process = subprocess.Popen(
+        [sys.executable, "-m", "demo", *arguments],
+        cwd=PROJECT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    assert process.stderr is not None
+    try:
+        line = process.stdout.readline()
+        if not line:
+            raise SettingsError(process.stderr.read().strip().splitlines()[-1])
+        yield json.loads(line)
+    finally:
+        process.terminate()
+        process.wait(timeout=10)
+        process.stdout.close()
+        process.stderr.close()
+
+
+def _point_sources_at(api: dict[str, Any]) -> None:
+    for source in SOURCES:
+        os.environ[f"SOURCES__{source.upper()}__BASE_URL"] = api["base_urls"][source]
+        os.environ[f"SOURCES__{source.upper()}__API_TOKEN"] = api["token"]
+        os.environ[f"SOURCES__{source.upper()}__REQUESTS_PER_MINUTE"] = "100000"
+
+
+def _advance(api: dict[str, Any]) -> None:
+    base = httpx.URL(api["base_urls"]["crm"])
+    headers = {"authorization": f"Bearer {api['token']}"}
+    httpx.post(base.join("/_demo/advance"), headers=headers, timeout=60).raise_for_status()
+
+
+def _show_cycle(console: Console, result: CycleResult) -> None:
+    summary.print_syncs(console, result)
+    if result.build is not None:
+        summary.print_build(console, result.build)
+    for error in result.errors:
+        console.print(f"[red]failed:[/] {error}", highlight=False)
+
+
+def _show_marts(console: Console, settings: Settings, target: Target) -> None:
+    console.rule("What the warehouse knows now", align="left")
+    summary.print_dead_letters(console, target)
+    summary.print_at_risk(console, target)
+    summary.print_daily_sales(console, target)
+    console.print("The database:", _database(settings), soft_wrap=True, highlight=False)
+    if settings.postgres_url is None:
+        opener = f"{sys.executable} -m duckdb {settings.warehouse_path}"
+    else:
+        opener = f"psql {_database(settings)}"
+    console.print("Open it with: ", opener, soft_wrap=True, highlight=False)
+
+
+def _database(settings: Settings) -> str:
+    if settings.postgres_url is None:
+        return str(settings.warehouse_path)
+    return settings.postgres_url.render_as_string(hide_password=True)

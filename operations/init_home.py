@@ -1,0 +1,69 @@
+"""`warehouse init`: home, ledger, raw tables, roles and reference data, each only if missing."""
+
+from pathlib import Path
+from typing import Any
+
+from ledger.engine import open_ledger
+from ledger.errors import BuildError
+from ledger.lock import run_lock
+from ledger.runs import recorded_run
+from ledger.settings import Settings
+from loaders.reference import sync_reference
+from operations.dbt_runner import invoke
+from operations.progress import Reporter
+
+CONFIG = """# Settings of the sources; see the README. Environment: SOURCES__CRM__BASE_URL and so on.
+[sources.crm]
+# base_url = "https://crm.example.com/api"
+
+[sources.commerce]
+# base_url = "https://shop.example.com/api"
+
+[sources.support]
+# base_url = "https://support.example.com/api"
+"""
+SECRETS = """# Never commit this file. Environment: SOURCES__CRM__API_TOKEN and so on.
+[sources.crm]
+# api_token = ""
+
+[sources.commerce]
+# api_token = ""
+
+[sources.support]
+# api_token = ""
+"""
+
+
+def initialise(settings: Settings, reporter: Reporter) -> dict[str, Any]:
+    """Create what is missing; gives a line for each thing done.
+
+    Raises:
+        WarehouseError: the database cannot be opened or written.
+    """
+    done = []
+    with run_lock(settings, "init", 0):
+        ledger = open_ledger(settings)
+        done.append(f"ledger ready: {settings.ledger_url.render_as_string(hide_password=True)}")
+        with recorded_run(ledger, "init", settings.target) as run_id, reporter.building():
+            outcome = invoke(settings, ["run-operation", "initialise_warehouse"])
+            if not outcome.success:
+                raise BuildError(f"raw tables could not be created: {outcome.exception}")
+            done.append("raw tables ready")
+            counts = sync_reference(settings, ledger, run_id)
+            places = "already there" if counts is None else f"{counts.landed:,} rows landed"
+            done.append(f"reference data: {places}")
+        ledger.dispose()
+    done += _templates(Path.cwd() / ".dlt")
+    return {"succeeded": True, "home": str(settings.home), "done": done}
+
+
+def _templates(folder: Path) -> list[str]:
+    written = []
+    folder.mkdir(exist_ok=True)
+    for name, text in (("config.toml", CONFIG), ("secrets.toml", SECRETS)):
+        path = folder / name
+        if not path.exists():
+            path.write_text(text)
+            path.chmod(0o600)
+            written.append(f"wrote a template: {path}")
+    return written
