@@ -17,6 +17,8 @@ from loaders.sync import EntitySync, SourceSync
 from operations.dbt_runner import BuildResult, build
 from operations.progress import Reporter
 
+SHOWN_FAILURES = 10
+
 
 @dataclass
 class CycleResult:
@@ -127,8 +129,11 @@ def _build(settings: Settings, plan: Plan, result: CycleResult, reporter: Report
     except BuildError as error:
         result.errors.append(str(error))
         return
-    for node, message in result.build.failures:
-        result.errors.append(f"dbt: {node}: {message}")
+    failures = result.build.failures
+    result.errors.extend(f"dbt: {node}: {message}" for node, message in failures[:SHOWN_FAILURES])
+    if len(failures) > SHOWN_FAILURES:
+        more = len(failures) - SHOWN_FAILURES
+        result.errors.append(f"dbt: {more} more failures; see {settings.home / 'logs' / 'dbt.log'}")
 
 
 def _sync_json(sync: EntitySync) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from ledger.settings import Settings
 
 PROJECT = Path(__file__).parents[1]
 FAILED = ("error", "fail", "runtime error", "partial success")
+NODE_EVENTS = ("LogModelResult", "LogTestResult", "LogSeedResult", "LogSnapshotResult")
 NodeDone = Callable[[str, int, int], None]
 
 
@@ -103,9 +104,10 @@ def _environment(settings: Settings) -> dict[str, str]:
 
 def _progress(node_done: NodeDone) -> Callable[[Any], None]:
     def on_event(event: Any) -> None:
-        if event.info.name in ("LogModelResult", "LogTestResult", "LogSeedResult"):
+        if event.info.name in NODE_EVENTS:
             data = event.data
-            node_done(data.node_info.node_name, data.index, data.total)
+            total = getattr(data, "total", 0) or getattr(data, "num_models", 0)
+            node_done(data.node_info.node_name, data.index, total)
 
     return on_event
 

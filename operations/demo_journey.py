@@ -41,7 +41,7 @@ def run_demo(
     console = Console(quiet=as_json)
     second_day = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
     first_day = second_day - timedelta(days=1)
-    results = []
+    results: list[CycleResult] = []
     with _api(data, scale, first_day) as api:
         _point_sources_at(api)
         for title, as_of in (("First day", first_day), ("Second day", second_day)):
@@ -123,14 +123,21 @@ def _show_marts(console: Console, settings: Settings, target: Target) -> None:
     summary.print_at_risk(console, target)
     summary.print_daily_sales(console, target)
     console.print("The database:", _database(settings), soft_wrap=True, highlight=False)
-    if settings.postgres_url is None:
-        opener = f"{sys.executable} -m duckdb {settings.warehouse_path}"
-    else:
-        opener = f"psql {_database(settings)}"
-    console.print("Open it with: ", opener, soft_wrap=True, highlight=False)
+    console.print("Open it with:", _opener(settings), soft_wrap=True, highlight=False)
 
 
 def _database(settings: Settings) -> str:
     if settings.postgres_url is None:
         return str(settings.warehouse_path)
     return settings.postgres_url.render_as_string(hide_password=True)
+
+
+def _opener(settings: Settings) -> str:
+    """One line for a shell."""
+    if settings.postgres_url is not None:
+        return f"psql '{_database(settings)}'"
+    query = "from health.company_health_metrics order by health_score"
+    return (
+        f'{sys.executable} -c "import duckdb; '
+        f"duckdb.connect('{settings.warehouse_path}', read_only=True).sql('{query}').show()\""
+    )

@@ -12,7 +12,7 @@ from loaders.reference import sync_reference
 from operations.dbt_runner import invoke
 from operations.progress import Reporter
 
-CONFIG = """# Settings of the sources; see the README. Environment: SOURCES__CRM__BASE_URL and so on.
+CONFIG = """# Settings of the sources. By environment: SOURCES__CRM__BASE_URL and so on.
 [sources.crm]
 # base_url = "https://crm.example.com/api"
 
@@ -45,7 +45,7 @@ def initialise(settings: Settings, reporter: Reporter) -> dict[str, Any]:
         ledger = open_ledger(settings)
         done.append(f"ledger ready: {settings.ledger_url.render_as_string(hide_password=True)}")
         with recorded_run(ledger, "init", settings.target) as run_id, reporter.building():
-            outcome = invoke(settings, ["run-operation", "initialise_warehouse"])
+            outcome = invoke(settings, ["run-operation", "create_raw_tables"])
             if not outcome.success:
                 raise BuildError(f"raw tables could not be created: {outcome.exception}")
             done.append("raw tables ready")
