@@ -1,0 +1,52 @@
+# The environment is built from requirements.lock alone; see CONTRIBUTING.md.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+WORKERS ?= 2
+# sqlfluff and dbt docs compile against an empty warehouse of their own.
+PROFILES := .warehouse/lint
+DBT_ENV := WAREHOUSE_HOME=$(PROFILES) DBT_PROFILES_DIR=$(PROFILES) DBT_SEND_ANONYMOUS_USAGE_STATS=false
+
+.PHONY: demo test lint unit bench lock contracts docs clean
+
+demo: $(READY)
+	$(BIN)/warehouse demo
+
+test: lint unit
+
+lint: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	mkdir -p $(PROFILES) && cp profiles.example.yml $(PROFILES)/profiles.yml
+	$(DBT_ENV) $(BIN)/sqlfluff lint models snapshots tests/dbt
+
+unit: $(READY)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
+
+bench: $(READY)
+	$(BIN)/python -m benchmarks
+
+contracts: $(READY)
+	$(BIN)/python -m loaders.dbt_sources
+
+docs: $(READY)
+	mkdir -p $(PROFILES) && cp profiles.example.yml $(PROFILES)/profiles.yml
+	$(DBT_ENV) $(BIN)/dbt docs generate --static
+	@echo "Open target/static_index.html"
+
+lock: $(READY)
+	$(BIN)/uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 \
+		--generate-hashes --no-emit-index-url --no-annotate --no-header --quiet \
+		--output-file requirements.lock
+
+$(READY): requirements.lock pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	touch $(READY)
+
+clean:
+	rm -rf $(VENV) .warehouse target logs
