@@ -100,10 +100,10 @@
 {%- endmacro %}
 
 
-{#- Condition: the row came with a load that the named model has claimed, in this run or before. -#}
-{% macro claimed_by(model_name, column='_dlt_load_id') -%}
+{#- Condition: the row came with a load that an incremental model has claimed, in this run or before. -#}
+{% macro claimed_by(relation, column='_dlt_load_id') -%}
     {{ column }} in (
         select claims.load_id from {{ load_claims() }} as claims
-        where claims.model = '{{ model_name }}'
+        where claims.model = '{{ relation.identifier }}'
     )
 {%- endmacro %}

@@ -28,7 +28,8 @@
         when {{ denominator }} > 0
             then cast(
                 sign({{ numerator }}) * div(
-                    abs({{ numerator }}) * 1000000 * 2 + cast({{ denominator }} as numeric),
+                    cast(abs({{ numerator }}) as numeric) * 1000000 * 2
+                    + cast({{ denominator }} as numeric),
                     cast({{ denominator }} as numeric) * 2
                 ) * 0.000001 as numeric(28, 6)
             )
@@ -42,13 +43,16 @@
 {%- endmacro %}
 
 
-{#- A whole number as a decimal, so that its product with a price is exact. -#}
+{#-
+    A whole number as a decimal, so that its product with a price is exact. 19 digits, though 10 are
+    used: the product of two decimals of 18 digits or less overflows at 18 digits in DuckDB.
+-#}
 {% macro exact_integer(column) -%}
-    cast({{ column }} as decimal(10, 0))
+    cast({{ column }} as decimal(19, 0))
 {%- endmacro %}
 
 
-{#- Product of a decimal(28,6) and a decimal(18,6), rounded half up to 6 places. -#}
+{#- Product of two decimals of up to 14 and 12 digits before the point, rounded half up to 6 places. -#}
 {% macro exact_product(left, right) -%}
-    cast(round(cast({{ left }} as decimal(18, 6)) * {{ right }}, 6) as decimal(28, 6))
+    cast(round(cast({{ left }} as decimal(20, 6)) * {{ right }}, 6) as decimal(28, 6))
 {%- endmacro %}

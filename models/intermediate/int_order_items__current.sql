@@ -44,7 +44,7 @@ versions_of_deleted_orders as (
             select current_orders.order_id from current_orders
             where current_orders.is_deleted
         )
-        and {{ claimed_by(model.name, 'versions._dlt_load_id') }}
+        and {{ claimed_by(this, 'versions._dlt_load_id') }}
 ),
 
 order_versions as (

@@ -1,7 +1,7 @@
 -- One row a customer and period in which nothing tracked changed; rebuilt from the raw log.
 with versions as (
     select * from {{ ref('stg_commerce__customers') }}
-    where {{ claimed_by('int_customers__current') }}
+    where {{ claimed_by(ref('int_customers__current')) }}
 ),
 
 -- Of versions of the same moment only the last one counts: no period is empty.
