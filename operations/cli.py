@@ -138,7 +138,7 @@ def status(as_json: JsonOption = False) -> None:
     if as_json:
         _print_json(report)
     else:
-        status_report.show(Console(), report)
+        status_report.show(summary.open_console(), report)
 
 
 def main() -> None:
@@ -165,7 +165,7 @@ def _run(plan: Plan, *, as_json: bool) -> None:
 
 
 def _show(result: CycleResult, target: Target) -> None:
-    console = Console()
+    console = summary.open_console()
     if result.syncs:
         summary.print_syncs(console, result)
         if any(sync.counts.dead for sync in result.syncs):

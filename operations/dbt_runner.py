@@ -67,14 +67,18 @@ def build(
 
 
 def invoke(
-    settings: Settings, arguments: Sequence[str], node_done: NodeDone | None = None
+    settings: Settings,
+    arguments: Sequence[str],
+    node_done: NodeDone | None = None,
+    manifest: Any = None,
 ) -> dbtRunnerResult:
-    """Run a dbt command quietly; its log is in `<home>/logs`."""
+    """Run a dbt command quietly; its log is in `<home>/logs`. A kept `manifest` spares parsing."""
     profiles = settings.home / "profiles"
     profiles.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(PROJECT / "profiles.example.yml", profiles / "profiles.yml")
     os.environ.update(_environment(settings))
-    runner = dbtRunner(callbacks=[_progress(node_done)] if node_done else [])
+    callbacks = [_progress(node_done)] if node_done else []
+    runner = dbtRunner(manifest=manifest, callbacks=callbacks)
     return runner.invoke(
         [
             "--log-level",

@@ -38,7 +38,7 @@ def run_demo(
         WarehouseError: the warehouse cannot be written, or is in use.
     """
     prepare_demo_home(settings)
-    console = Console(quiet=as_json)
+    console = summary.open_console(quiet=as_json)
     second_day = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
     first_day = second_day - timedelta(days=1)
     results: list[CycleResult] = []
@@ -57,16 +57,8 @@ def run_demo(
         "succeeded": all(result.succeeded for result in results),
         "database": _database(settings),
         "days": [result.as_json() for result in results],
-        "daily_sales": summary.rows_as_json(
-            target,
-            summary.DAILY_SALES,
-            ("sales_date", "order_count", "total_revenue", "average_order_value", "customers"),
-        ),
-        "at_risk": summary.rows_as_json(
-            target,
-            summary.AT_RISK,
-            ("company", "score", "band", "component", "points", "max_points", "reason"),
-        ),
+        "daily_sales": summary.daily_sales(target),
+        "at_risk": summary.at_risk(target),
     }
 
 

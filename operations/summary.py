@@ -1,5 +1,6 @@
 """What a person reads after a run: warehouse and result ─▶ Rich tables."""
 
+import sys
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
@@ -13,6 +14,7 @@ from operations.dbt_runner import BuildResult
 
 AT_RISK = """
 select
+    metrics.company_id,
     metrics.company_name,
     metrics.health_score,
     metrics.health_band,
@@ -29,6 +31,23 @@ where metrics.company_id in (
 )
 order by metrics.health_score, metrics.company_id, components.component
 """
+AT_RISK_COLUMNS = (
+    "company_id",
+    "company_name",
+    "health_score",
+    "health_band",
+    "component",
+    "points",
+    "max_points",
+    "reason",
+)
+DAILY_SALES_COLUMNS = (
+    "sales_date",
+    "order_count",
+    "total_revenue",
+    "average_order_value",
+    "unique_customers",
+)
 DAILY_SALES = """
 select sales_date, order_count, total_revenue, average_order_value, unique_customers
 from sales.daily_sales order by sales_date desc limit 7
@@ -39,6 +58,15 @@ from raw.dead_letters
 where _dlt_load_id in (select load_id from raw._dlt_loads where status = 0)
 group by source, entity, error order by source, entity, error
 """
+
+
+REASONS = 2
+WIDTH = 140
+
+
+def open_console(*, quiet: bool = False) -> Console:
+    """A console as wide as the terminal, or wide enough for every table when there is none."""
+    return Console(quiet=quiet, width=None if sys.stdout.isatty() else WIDTH)
 
 
 def print_syncs(console: Console, result: CycleResult) -> None:
@@ -81,21 +109,23 @@ def print_dead_letters(console: Console, target: Target, limit: int = 12) -> Non
 
 
 def print_at_risk(console: Console, target: Target) -> None:
-    """The ten companies with the lowest score, and why."""
-    rows = target.fetch(AT_RISK)
+    """The ten companies with the lowest score: points by component, and where most are lost."""
+    companies: dict[str, list[tuple[Any, ...]]] = {}
+    for company_id, *row in target.fetch(AT_RISK):
+        companies.setdefault(company_id, []).append(tuple(row))
     table = Table(title="Most at risk", title_justify="left")
     table.add_column("company")
     table.add_column("score", justify="right")
-    for name in ("band", "component", "points", "reason"):
-        table.add_column(name)
-    previous = None
-    for company, score, band, component, points, maximum, reason in rows:
-        head = (company, str(score), band) if company != previous else ("", "", "")
-        if previous is not None and company != previous:
-            table.add_section()
-        points_text = f"{float(points):g} / {float(maximum):g}"
-        table.add_row(*head, component, points_text, reason)
-        previous = company
+    table.add_column("band")
+    for component in next(iter(companies.values()), []):
+        table.add_column(component[3], justify="right")
+    table.add_column("why")
+    for components in companies.values():
+        company, score, band = components[0][:3]
+        points = [f"{float(c[4]):.3g}/{float(c[5]):g}" for c in components]
+        worst = sorted(components, key=lambda c: c[4] - c[5])[:REASONS]
+        why = "; ".join(c[6] for c in worst if c[4] < c[5])
+        table.add_row(company, str(score), band, *points, why)
     console.print(table)
 
 
@@ -111,8 +141,17 @@ def print_daily_sales(console: Console, target: Target) -> None:
     console.print(table)
 
 
-def rows_as_json(target: Target, query: str, names: Sequence[str]) -> list[dict[str, Any]]:
-    """Rows of a query with text for what JSON does not know."""
+def at_risk(target: Target) -> list[dict[str, Any]]:
+    """What `print_at_risk` shows, a row a company and component."""
+    return _as_json(target, AT_RISK, AT_RISK_COLUMNS)
+
+
+def daily_sales(target: Target) -> list[dict[str, Any]]:
+    """What `print_daily_sales` shows."""
+    return _as_json(target, DAILY_SALES, DAILY_SALES_COLUMNS)
+
+
+def _as_json(target: Target, query: str, names: Sequence[str]) -> list[dict[str, Any]]:
     return [
         {
             name: value if isinstance(value, int | str | None) else str(value)

@@ -1,0 +1,129 @@
+"""A modelled warehouse under test: rows put straight into raw ─▶ dbt in this process ─▶ tables.
+
+The loads are made by hand, so that they can be late, repeated or incomplete as a test needs it.
+"""
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import duckdb
+import psycopg2
+import pyarrow as pa
+from psycopg2.extras import execute_values
+
+from ledger.settings import Settings
+from loaders.arrow import TableBuilder
+from loaders.contracts import Entity
+from loaders.decoding import DecodedPage, row_hash
+from loaders.target import Target
+from operations.dbt_runner import invoke
+
+MARTS = ("core", "health", "sales")
+Rows = Counter[tuple[Any, ...]]
+
+
+# Parsed once for each target and process: it does not depend on the database.
+_MANIFESTS: dict[str, Any] = {}
+
+
+class ModelledWarehouse:
+    """Raw rows in, marts out, on one engine."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.target = Target(settings)
+        if settings.target not in _MANIFESTS:
+            _MANIFESTS[settings.target] = invoke(settings, ["parse"]).result
+        self.dbt("seed")
+
+    def dbt(
+        self, command: str, *selectors: str, as_of: datetime | None = None, full: bool = False
+    ) -> None:
+        """Run a dbt command; any failure fails the test."""
+        outcome = self.try_dbt(command, *selectors, as_of=as_of, full=full)
+        results = getattr(outcome.result, "results", [])
+        failures = [f"{r.node.name}: {r.message}" for r in results if r.status != "success"]
+        assert outcome.success, failures or outcome.exception
+
+    def try_dbt(
+        self, command: str, *selectors: str, as_of: datetime | None = None, full: bool = False
+    ) -> Any:
+        """Run a dbt command; gives dbt's result."""
+        arguments = [command, "--threads", "2"]
+        arguments += ["--select", *selectors] if selectors else []
+        arguments += ["--full-refresh"] if full else []
+        arguments += ["--vars", json.dumps({"as_of": as_of.isoformat() if as_of else None})]
+        return invoke(self.settings, arguments, manifest=_MANIFESTS[self.settings.target])
+
+    def land(
+        self,
+        load_id: str,
+        records: Iterable[tuple[Entity, Any, bool]],
+        *,
+        received_at: datetime,
+        complete: bool = True,
+        times: int = 1,
+    ) -> None:
+        """Append records (entity, record, deleted) as a load, as the loader would."""
+        for number, (entity, record, deleted) in enumerate(records):
+            hashed = row_hash(f"{record!r}{deleted}".encode())
+            page = DecodedPage([record], [hashed], [None])
+            moment = received_at + timedelta(microseconds=number)
+            for name, table in TableBuilder(entity).build(page, moment, deleted=deleted).items():
+                for _ in range(times):
+                    self._append(name, table, load_id)
+        if complete:
+            self.complete(load_id)
+
+    def complete(self, load_id: str) -> None:
+        """Make a load visible."""
+        self.execute(
+            "insert into raw._dlt_loads (load_id, schema_name, status, inserted_at)"
+            f" values ('{load_id}', 'test', 0, '{datetime.now(UTC).isoformat()}')"
+        )
+
+    def _append(self, name: str, table: pa.Table, load_id: str) -> None:
+        rows = table.append_column("_dlt_load_id", pa.array([load_id] * table.num_rows))
+        if self.target.name == "duckdb":
+            with duckdb.connect(str(self.settings.warehouse_path)) as connection:
+                connection.register("rows_to_append", rows)
+                connection.execute(f"insert into raw.{name} by name select * from rows_to_append")
+            return
+        with psycopg2.connect(**self.settings.postgres_parameters()) as connection:
+            values = [tuple(row.values()) for row in rows.to_pylist()]
+            statement = f"insert into raw.{name} ({', '.join(rows.column_names)}) values %s"
+            execute_values(connection.cursor(), statement, values)
+        connection.close()
+
+    def execute(self, statement: str) -> None:
+        """Run a statement and commit it."""
+        if self.target.name == "duckdb":
+            with duckdb.connect(str(self.settings.warehouse_path)) as connection:
+                connection.execute(statement)
+            return
+        connection = psycopg2.connect(**self.settings.postgres_parameters())
+        connection.autocommit = True
+        connection.cursor().execute(statement)
+        connection.close()
+
+    def rows(self, query: str) -> list[tuple[Any, ...]]:
+        """Rows of a query."""
+        return self.target.fetch(query)
+
+    def dump(self, schemas: Sequence[str] = MARTS) -> dict[str, Rows]:
+        """Every row of every table of the marts, comparable across engines."""
+        names = self.rows(
+            "select table_schema, table_name, column_name from information_schema.columns"
+            f" where table_schema in ({', '.join(repr(s) for s in schemas)})"
+            " order by table_schema, table_name, column_name"
+        )
+        columns: dict[str, list[str]] = {}
+        for schema, table, column in names:
+            columns.setdefault(f"{schema}.{table}", []).append(column)
+        return {
+            table: Counter(self.rows(f"select {', '.join(own)} from {table}"))
+            for table, own in columns.items()
+        }
