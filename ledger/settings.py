@@ -91,7 +91,7 @@ def _postgres_url() -> URL:
         )
     try:
         url = make_url(text)
-    except ArgumentError as error:
+    except (ArgumentError, ValueError) as error:
         raise SettingsError(
             "WAREHOUSE_POSTGRES_URL cannot be read as an address; "
             "expected postgresql://user:password@host:5432/database"

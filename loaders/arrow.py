@@ -6,12 +6,11 @@ from datetime import datetime
 from operator import attrgetter
 from typing import Any
 
-import msgspec
 import pyarrow as pa
 
 from loaders.columns import DEAD_LETTERS, Column, RawTable, tables_of
 from loaders.contracts import MONEY_PRECISION, MONEY_SCALE, Entity
-from loaders.decoding import DeadLetter, DecodedPage
+from loaders.decoding import DeadLetter, DecodedPage, encode_json
 
 ARROW_TYPES: dict[str, pa.DataType] = {
     "text": pa.string(),
@@ -143,7 +142,7 @@ def _own_extra(extra: dict[str, Any] | None, children: Sequence[RawTable]) -> An
 
 
 def _encode(extra: Any) -> str | None:
-    return None if extra is None else msgspec.json.encode(extra).decode()
+    return None if extra is None else encode_json(extra)
 
 
 def _storable(text: str | None) -> str | None:

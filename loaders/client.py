@@ -191,7 +191,7 @@ def _retry_after(value: str | None) -> float | None:
     """Seconds to wait, from a number of seconds or an HTTP date; None if absent or unreadable."""
     if value is None:
         return None
-    if value.strip().isdigit():
+    if value.isascii() and value.strip().isdigit():
         return float(value)
     date = _http_date(value)
     return None if date is None else max(0.0, (date - now()).total_seconds())
@@ -200,9 +200,9 @@ def _retry_after(value: str | None) -> float | None:
 def _http_date(value: Any) -> datetime | None:
     try:
         date: datetime = parsedate_to_datetime(value)
-    except (TypeError, ValueError):
+        return date.replace(tzinfo=UTC) if date.tzinfo is None else date.astimezone(UTC)
+    except (TypeError, ValueError, OverflowError):
         return None
-    return date.replace(tzinfo=UTC) if date.tzinfo is None else date.astimezone(UTC)
 
 
 def _place(url: httpx.URL) -> str:

@@ -21,7 +21,7 @@ Time = Annotated[datetime, Meta(tz=True)]
 Money = Annotated[
     str,
     Meta(
-        pattern=rf"\A-?\d{{1,{MONEY_PRECISION - MONEY_SCALE}}}(\.\d{{1,{MONEY_SCALE}}})?\Z",
+        pattern=rf"\A-?[0-9]{{1,{MONEY_PRECISION - MONEY_SCALE}}}(\.[0-9]{{1,{MONEY_SCALE}}})?\Z",
         extra={"data_type": f"numeric({MONEY_PRECISION},{MONEY_SCALE})"},
     ),
 ]

@@ -6,7 +6,11 @@ what was sent is dropped here: records out = records in.
 """
 
 import base64
+import json
+import re
 from dataclasses import dataclass, field
+from decimal import Decimal
+from itertools import pairwise
 from typing import Any
 
 import msgspec
@@ -15,6 +19,8 @@ import xxhash
 from loaders.contracts import Contract, Entity
 
 NUL = b"\\u0000"
+ESCAPED_NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
+TOKEN = re.compile(rb'"(?:[^"\\]|\\.)*+"|[][{},]', re.DOTALL)
 
 
 class PageError(Exception):
@@ -66,12 +72,72 @@ def read_envelope(body: bytes) -> Envelope:
     try:
         return _ENVELOPE.decode(body)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        if (envelope := _split(body)) is not None:
+            return envelope
         start = body[:60].decode("utf-8", "replace")
         raise PageError(f"no page of records ({error}); it begins {start!r}") from error
 
 
+def _split(body: bytes) -> Envelope | None:
+    """Take a page apart by its brackets, where a record is JSON that msgspec does not take.
+
+    A lone surrogate or deep nesting in one record must not keep the others from landing. None: the
+    page itself is broken.
+    """
+    cuts = _cuts(body)
+    raws = [body[start + 1 : end].strip() for start, end in pairwise(cuts)]
+    if not raws or not all(map(_is_json, raws)):
+        return None
+    try:
+        envelope = _ENVELOPE.decode(body[: cuts[0] + 1] + body[cuts[-1] :])
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return None
+    return Envelope([msgspec.Raw(raw) for raw in raws], envelope.next)
+
+
+def _cuts(body: bytes) -> list[int]:
+    """Where the list `data` begins, its commas and where it ends."""
+    depth, cuts = 0, list[int]()
+    for token in TOKEN.finditer(body):
+        sign, place = token.group(), token.start()
+        if sign in b"[{":
+            depth += 1
+            if depth == 2 and not cuts and _DATA.search(body, 0, place):
+                cuts.append(place)
+        elif sign in b"]}":
+            depth -= 1
+            if depth == 1 and cuts:
+                return [*cuts, place]
+        elif sign == b"," and depth == 2 and cuts:
+            cuts.append(place)
+    return []
+
+
+def _is_json(raw: bytes) -> bool:
+    try:
+        json.loads(raw.decode("utf-8", "replace"), parse_constant=_refuse)
+    except RecursionError:
+        return True
+    except ValueError as error:
+        # More digits than Python converts are still JSON.
+        return "digits" in str(error)
+    return True
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(constant)
+
+
+class _Head(msgspec.Struct):
+    """What names a record."""
+
+    id: str
+
+
 _ENVELOPE = msgspec.json.Decoder(Envelope)
-_ANY = msgspec.json.Decoder()
+_ANY = msgspec.json.Decoder(float_hook=Decimal)
+_HEAD = msgspec.json.Decoder(_Head)
+_DATA = re.compile(rb'\A\s*\{(?s:.*)"data"\s*:\s*\Z')
 
 
 class RecordDecoder:
@@ -113,7 +179,7 @@ class RecordDecoder:
             value = _ANY.decode(raw)
             extra = take_unknown(value, self._entity.contract)
             record = msgspec.convert(value, self._entity.contract)
-        if NUL in raw:
+        if ESCAPED_NUL.search(raw):
             raise ValueError("Expected text without the character NUL (\\u0000)")
         if not _in_range(record):
             raise ValueError("Expected times between the years 2 and 9998")
@@ -124,7 +190,7 @@ class RecordDecoder:
             value = _ANY.decode(raw)
         except (msgspec.MsgspecError, ValueError, RecursionError):
             value = None
-        record_id = value.get("id") if isinstance(value, dict) else None
+        record_id = value.get("id") if isinstance(value, dict) else _id_of(raw)
         name = f"{self._entity.name} {record_id!r}" if record_id else f"{self._entity.name} ?"
         reason, _, path = str(error).partition(" - at `$")
         if "matching regex" in reason:
@@ -135,6 +201,14 @@ class RecordDecoder:
         else:
             text = f"{name}: {path}: {reason}; value {_value_at(value, path)}"
         return DeadLetter(record_id if isinstance(record_id, str) else None, text, raw)
+
+
+def _id_of(raw: bytes) -> str | None:
+    """Id of a record that cannot be decoded as a whole."""
+    try:
+        return _HEAD.decode(raw).id
+    except (msgspec.MsgspecError, ValueError, RecursionError):
+        return None
 
 
 def row_hash(raw: bytes) -> str:
@@ -190,5 +264,13 @@ def _value_at(value: Any, path: str) -> str:
             value = value[int(part[1:-1])] if part.startswith("[") else value[part]
         except (KeyError, IndexError, TypeError, ValueError):
             return "absent"
-    text = msgspec.json.encode(value).decode()
+    text = encode_json(value)
     return text if len(text) <= 100 else text[:97] + "..."
+
+
+def encode_json(value: Any) -> str:
+    """JSON text; numbers keep the digits they came with."""
+    return _ENCODER.encode(value).decode()
+
+
+_ENCODER = msgspec.json.Encoder(decimal_format="number")

@@ -57,8 +57,9 @@ def known_records(target: Target, entity: Entity, since: datetime | None) -> Kno
     """Hashes of the live records changed since `since` (None: all), and all dead letter ids."""
     where = COMPLETE if since is None else f"{COMPLETE} and updated_at >= ?"
     rows = target.fetch(
-        f"select _row_hash, min(id) from {RAW}.{entity.table} where {where}"
-        " group by _row_hash having not bool_or(_is_deleted)",
+        f"select _row_hash, min(id), max(updated_at) from {RAW}.{entity.table} where {where}"
+        " group by _row_hash having coalesce(max(_received_at) filter (where _is_deleted)"
+        " < max(_received_at) filter (where not _is_deleted), not bool_or(_is_deleted))",
         () if since is None else (since,),
     )
     letters = target.fetch(
@@ -66,7 +67,9 @@ def known_records(target: Target, entity: Entity, since: datetime | None) -> Kno
         f" where source = ? and entity = ? and {COMPLETE}",
         (entity.source, entity.name),
     )
-    return Known(dict(rows), {row[0] for row in letters})
+    hashes = {row[0]: row[1] for row in rows}
+    newest = max((row[2] for row in rows), default=None)
+    return Known(hashes, newest, {row[0] for row in letters})
 
 
 def live_ids(target: Target, entity: Entity) -> set[str]:

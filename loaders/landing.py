@@ -82,9 +82,9 @@ class Landing:
             cause: BaseException = error
             while cause.__cause__ is not None and not isinstance(cause, WarehouseError):
                 cause = cause.__cause__
-            if isinstance(cause, WarehouseError):
+            if isinstance(cause, (WarehouseError, KeyboardInterrupt)):
                 raise cause from error
-            reason = str(cause).strip().splitlines()[0]
+            reason = (str(cause).strip() or type(cause).__name__).splitlines()[0]
             raise TargetError(
                 f"source {self._source}: landing failed in step {error.step}: {reason}"
             ) from error

@@ -51,6 +51,8 @@ class Known:
 
     hashes: dict[str, str] = field(default_factory=dict)
     """Hash of a record's bytes to its id, of records that are not deleted."""
+    newest: datetime | None = None
+    """Largest version among them."""
     dead_letters: set[str] = field(default_factory=set)
     ids: set[str] = field(default_factory=set)
     """Ids that are not deleted; filled for a full reconciliation only."""
@@ -65,6 +67,7 @@ class PassReport:
     started_at: datetime | None = None
     """By the API's clock."""
     largest_version: datetime | None = None
+    """Of the records landed, and of those that the warehouse held before."""
     repeated: bool = False
     """A record came twice, other than by pages that overlap."""
     moved: bool = False

@@ -15,7 +15,7 @@ import pyarrow as pa
 from sqlalchemy import Engine
 
 from ledger.breakers import LedgerBreakerStorage
-from ledger.errors import BalanceError, SourceError, SourceUnavailable, WarehouseError
+from ledger.errors import BalanceError, SourceError, SourceUnavailable
 from ledger.runs import SyncCounts, finish_sync, now, start_sync
 from ledger.settings import Settings
 from loaders.arrow import arrow_schema
@@ -40,6 +40,8 @@ class EntitySync:
     full: bool
     cursor_before: datetime | None = None
     cursor_after: datetime | None = None
+    cursor_next: datetime | None = None
+    """Where the cursor will be once the current pass has landed."""
     since: datetime | None = None
     counts: SyncCounts = field(default_factory=SyncCounts)
     error: str | None = None
@@ -82,9 +84,10 @@ class SourceSync:
             start_sync(self._ledger, self._run_id, self._source.name, sync.entity.name, mode)
         try:
             self._run_passes(progress)
-        except WarehouseError as error:
+        except BaseException as error:
             for sync in self._syncs:
-                sync.error = sync.error or str(error)
+                sync.error = sync.error or str(error) or type(error).__name__
+                sync.cursor_after = sync.cursor_before
             raise
         finally:
             for sync in self._syncs:
@@ -104,6 +107,9 @@ class SourceSync:
                     return
                 last = number == MAX_PASSES
                 load_id = self._landing.land(self._read(client, open_syncs, progress, last=last))
+                for sync in open_syncs:
+                    sync.counts.add(sync.report.counts)
+                    sync.cursor_after = sync.cursor_next
                 self._check_landed(open_syncs, load_id)
 
     def _read(
@@ -121,7 +127,7 @@ class SourceSync:
         known = known_records(self._target, sync.entity, sync.since)
         if sync.full:
             known.ids = live_ids(self._target, sync.entity)
-        sync.report = PassReport()
+        sync.report = PassReport(largest_version=known.newest)
         counts = sync.report.counts
         try:
             for tables in EntityReader(sync.entity, known).read(client, sync.since, sync.report):
@@ -140,15 +146,10 @@ class SourceSync:
             sync.error, sync.done = str(error), True
         if not counts.balanced:
             raise BalanceError(_unbalanced(self._source.name, sync.entity.name, counts))
-        sync.counts.add(counts)
+        sync.cursor_next = sync.cursor_before
         if sync.done and not sync.error:
-            sync.cursor_after = bounded_cursor(sync.report, sync.cursor_before)
-        if (
-            counts.landed
-            or counts.dead
-            or counts.deleted
-            or sync.cursor_after != sync.cursor_before
-        ):
+            sync.cursor_next = bounded_cursor(sync.report, sync.cursor_before)
+        if counts.landed or counts.dead or counts.deleted or sync.cursor_next != sync.cursor_before:
             yield SYNC_CURSORS.name, self._cursor_row(sync)
 
     def _judge(self, sync: EntitySync, live: set[str]) -> None:
@@ -176,7 +177,7 @@ class SourceSync:
             "entity": sync.entity.name,
             "run_id": self._run_id,
             **vars(counts),
-            "cursor_at": sync.cursor_after,
+            "cursor_at": sync.cursor_next,
             "error": sync.error,
         }
         return pa.Table.from_pylist([row], schema=arrow_schema(SYNC_CURSORS))

@@ -10,6 +10,7 @@ import psycopg2
 
 from ledger.errors import TargetError
 from ledger.settings import Settings
+from loaders.postgres import Postgres
 
 RAW = "raw"
 
@@ -30,7 +31,7 @@ class Target:
         credentials["host"] = quote(str(credentials["host"]), safe="")
         credentials["username"] = credentials.pop("user")
         credentials["database"] = credentials.pop("dbname")
-        return dlt.destinations.postgres(credentials)
+        return Postgres(credentials)
 
     @property
     def file_format(self) -> Literal["parquet", "csv"]:

