@@ -10,13 +10,29 @@ aliases as (
 ),
 
 spellings as (
-    select lower(country) as country_name, country_code, 1 as priority from countries
+    select
+        lower(country) as country_name,
+        country_code,
+        1 as priority
+    from countries
     union all
-    select lower(country_code) as country_name, country_code, 2 as priority from countries
+    select
+        lower(country_code) as country_name,
+        country_code,
+        2 as priority
+    from countries
     union all
-    select lower(country_code_3) as country_name, country_code, 3 as priority from countries
+    select
+        lower(country_code_3) as country_name,
+        country_code,
+        3 as priority
+    from countries
     union all
-    select lower(alias) as country_name, country_code, 4 as priority from aliases
+    select
+        lower(alias) as country_name,
+        country_code,
+        4 as priority
+    from aliases
 ),
 
 ranked as (

@@ -113,11 +113,11 @@ final as (
         ranked.unit_price,
         ranked.discount_amount,
         ranked.is_deleted,
-        not (
-            ranked.is_deleted = order_versions.is_deleted
-            and ranked.order_updated_at = order_versions.updated_at
-            and ranked._received_at = order_versions._received_at
-            and ranked._row_hash = order_versions._row_hash
+        (
+            ranked.is_deleted <> order_versions.is_deleted
+            or ranked.order_updated_at <> order_versions.updated_at
+            or ranked._received_at <> order_versions._received_at
+            or ranked._row_hash <> order_versions._row_hash
         ) as is_removed,
         ranked.order_updated_at,
         ranked._received_at,

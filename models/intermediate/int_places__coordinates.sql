@@ -44,10 +44,10 @@ candidates as (
         row_number() over (
             partition by places.country, places.state, places.city
             order by
-                case when upper(places.state) = cities.admin1_code then 0 else 1 end,
-                case when city_names.is_main_name then 0 else 1 end,
+                case when upper(places.state) = cities.admin1_code then 0 else 1 end asc,
+                case when city_names.is_main_name then 0 else 1 end asc,
                 cities.population desc nulls last,
-                cities.geoname_id
+                cities.geoname_id asc
         ) as candidate_rank
     from places
     inner join country_names on lower(places.country) = country_names.country_name

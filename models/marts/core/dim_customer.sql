@@ -57,7 +57,9 @@ final as (
     from members
     left join customers on members.customer_id = customers.customer_id
     left join places
-        on {{ hash_key(['customers.country', 'customers.state', 'customers.city']) }} = places.place_key
+        on
+            places.place_key
+            = {{ hash_key(['customers.country', 'customers.state', 'customers.city']) }}
     left join purchases
         on coalesce(members.customer_id, '') = coalesce(purchases.customer_id, '')
 )

@@ -61,7 +61,8 @@ final as (
             when component = 'sentiment' and scored_event_count = 0
                 then 'no feedback' || window_text || ': counted as ' || value_text
             when component = 'sentiment'
-                then 'average sentiment ' || value_text || ' of '
+                then
+                    'average sentiment ' || value_text || ' of '
                     || cast(scored_event_count as text) || ' feedback' || window_text
             when component = 'engagement' then value_text || ' feedback' || window_text
             when component = 'support' then value_text || ' urgent tickets' || window_text

@@ -1,4 +1,4 @@
--- One row an active company and day: its score as it was first calculated that day, never rewritten.
+-- One row an active company and day: its score as first calculated that day, never rewritten.
 {{
     config(
         materialized='incremental',

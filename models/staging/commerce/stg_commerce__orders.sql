@@ -20,7 +20,8 @@ final as (
 
         -- booleans
         coalesce(_is_deleted, false) as is_deleted,
-        coalesce(lower({{ clean_text('status') }}) in ('cancelled', 'canceled'), false) as is_cancelled,
+        coalesce(lower({{ clean_text('status') }}) in ('cancelled', 'canceled'), false)
+            as is_cancelled,
 
         -- times
         {{ to_utc('created_at') }} as ordered_at,
