@@ -19,8 +19,9 @@ windows as (
         max(case when component = 'engagement' then window_days end) as engagement_days,
         max(case when component = 'support' then window_days end) as support_days,
         max(case when component = 'recency' then window_days end) as recency_days,
-        max(case when component = 'sentiment' then value_without_events end)
-            as sentiment_without_events
+        cast(
+            max(case when component = 'sentiment' then value_without_events end) as numeric(28, 6)
+        ) as sentiment_without_events
     from components
 ),
 
