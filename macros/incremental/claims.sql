@@ -13,12 +13,18 @@
 {% endmacro %}
 
 
+{#- Whether this run adds to the rows that the model holds: false when it is built anew. -#}
+{% macro adds_to_existing_rows() %}
+    {% do return(is_incremental()) %}
+{% endmacro %}
+
+
 {#- Pre-hook of every model; renders nothing unless the model is incremental and claims loads. -#}
 {% macro claim_loads() %}
     {% if model.config.materialized == 'incremental' and config.get('claims_loads', true) %}
         {% set loads = source('raw', 'dlt_loads') %}
         {% if execute %}
-            {% if not is_incremental() %}
+            {% if not adds_to_existing_rows() %}
                 delete from {{ load_claims() }} where model = '{{ model.name }}';
             {% endif %}
             {% if not flags.EMPTY %}

@@ -17,7 +17,7 @@ versions as (
         {{ names | join(',\n        ') }},
         true as is_new
     from claimed_versions
-    {%- if is_incremental() %}
+    {%- if adds_to_existing_rows() %}
     union all
     select
         {{ names | join(',\n        ') }},
@@ -57,7 +57,7 @@ where version_rank = 1 and is_new
 
 {#- Continues a select with the model's own rows whose key is in `touched`; nothing on a first build. -#}
 {% macro union_existing(touched, key, columns) -%}
-    {%- if is_incremental() -%}
+    {%- if adds_to_existing_rows() -%}
     union all
     select
         {{ columns | join(',\n        ') }}
@@ -69,7 +69,7 @@ where version_rank = 1 and is_new
 
 {#- Condition that restricts an incremental run to the touched keys; a first build takes them all. -#}
 {% macro only_touched(column, touched, key) -%}
-    {%- if is_incremental() -%}
+    {%- if adds_to_existing_rows() -%}
     {{ column }} in (select {{ touched }}.{{ key }} from {{ touched }})
     {%- else -%}
     true
@@ -81,11 +81,11 @@ where version_rank = 1 and is_new
 {% macro stored_rows(columns) -%}
     select
     {%- for name, data_type in columns.items() %}
-        {%- if is_incremental() %}
+        {%- if adds_to_existing_rows() %}
         {{ name }}
         {%- else %}
         cast(null as {{ data_type }}) as {{ name }}
         {%- endif %}{{ ',' if not loop.last }}
     {%- endfor %}
-    {% if is_incremental() %}from {{ this }}{% else %}where 1 = 0{% endif %}
+    {% if adds_to_existing_rows() %}from {{ this }}{% else %}where 1 = 0{% endif %}
 {%- endmacro %}

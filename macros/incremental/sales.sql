@@ -6,7 +6,7 @@
 -#}
 {% macro union_orders_of_moved_customers() -%}
     {%- set customers = ref('int_customers__current') -%}
-    {%- if is_incremental() -%}
+    {%- if adds_to_existing_rows() -%}
     union
     select existing.order_id
     from {{ this }} as existing
