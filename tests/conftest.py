@@ -67,6 +67,22 @@ def postgres_database(postgres_server: URL) -> Iterator[URL]:
     _execute(postgres_server, f"drop database {name} with (force)")
 
 
+@pytest.fixture(scope="module", params=["duckdb", "postgres"])
+def module_settings(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Settings]:
+    """Settings of an empty warehouse for all tests of a module, once for each engine."""
+    home = tmp_path_factory.mktemp(request.param)
+    if request.param == "duckdb":
+        yield Settings(home)
+        return
+    server = request.getfixturevalue("postgres_server")
+    # One name, so that dbt parses the project once: a manifest holds the name of the database.
+    _execute(server, "create database module_tests strategy file_copy")
+    yield Settings(home, "prod", server.set(database="module_tests"))
+    _execute(server, "drop database module_tests with (force)")
+
+
 @pytest.fixture(params=["duckdb", "postgres"])
 def settings(request: pytest.FixtureRequest, tmp_path: Path) -> Settings:
     """Settings of an empty warehouse, once for each engine."""

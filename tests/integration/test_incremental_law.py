@@ -7,15 +7,14 @@ everything at every step; then the first is rebuilt too.
 
 from collections.abc import Sequence
 from datetime import timedelta
-from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
-from sqlalchemy import URL
-
 from integration.streams import START, Change, Step, record, streams
-from ledger.settings import Settings
+from sqlalchemy import URL
 from support.modelled import ModelledWarehouse
+
+from ledger.settings import Settings
 
 EXAMPLES = 2
 NEW_WEIGHTS = """
@@ -23,7 +22,7 @@ NEW_WEIGHTS = """
     set points_per_unit = points_per_unit + 1
     where component = 'engagement'
 """
-CURRENT_STATE = ("path:models/staging", "path:models/intermediate")
+CURRENT_STATE = ("path:models/staging", "int_*__current")
 
 
 class Journey:
@@ -76,10 +75,10 @@ def both(
     tmp_path_factory: pytest.TempPathFactory, postgres_server: URL
 ) -> tuple[ModelledWarehouse, ModelledWarehouse]:
     """A DuckDB and a PostgreSQL warehouse, used for one example after another."""
-    homes: list[Path] = [tmp_path_factory.mktemp(name) for name in ("duckdb", "postgres")]
+    duckdb, postgres = (tmp_path_factory.mktemp(name) for name in ("duckdb", "postgres"))
     return (
-        ModelledWarehouse(Settings(homes[0])),
-        ModelledWarehouse(Settings(homes[1], "prod", postgres_server)),
+        ModelledWarehouse(Settings(duckdb)),
+        ModelledWarehouse(Settings(postgres, "prod", postgres_server)),
     )
 
 

@@ -6,7 +6,7 @@ The loads are made by hand, so that they can be late, repeated or incomplete as 
 import json
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
 import duckdb
@@ -16,12 +16,13 @@ from psycopg2.extras import execute_values
 
 from ledger.settings import Settings
 from loaders.arrow import TableBuilder
-from loaders.contracts import Entity
+from loaders.contracts import ENTITIES, Entity
 from loaders.decoding import DecodedPage, row_hash
 from loaders.target import Target
 from operations.dbt_runner import invoke
 
 MARTS = ("core", "health", "sales")
+BY_NAME = {entity.name: entity for entity in ENTITIES}
 Rows = Counter[tuple[Any, ...]]
 
 
@@ -68,13 +69,16 @@ class ModelledWarehouse:
         times: int = 1,
     ) -> None:
         """Append records (entity, record, deleted) as a load, as the loader would."""
-        for number, (entity, record, deleted) in enumerate(records):
-            hashed = row_hash(f"{record!r}{deleted}".encode())
-            page = DecodedPage([record], [hashed], [None])
-            moment = received_at + timedelta(microseconds=number)
-            for name, table in TableBuilder(entity).build(page, moment, deleted=deleted).items():
-                for _ in range(times):
-                    self._append(name, table, load_id)
+        pages: dict[tuple[str, bool], DecodedPage] = {}
+        for entity, record, deleted in records:
+            page = pages.setdefault((entity.name, deleted), DecodedPage())
+            page.records.append(record)
+            page.hashes.append(row_hash(f"{record!r}{deleted}".encode()))
+            page.extras.append(None)
+        for (name, deleted), page in pages.items():
+            tables = TableBuilder(BY_NAME[name]).build(page, received_at, deleted=deleted)
+            for table_name, table in tables.items():
+                self._append(table_name, pa.concat_tables([table] * times), load_id)
         if complete:
             self.complete(load_id)
 
