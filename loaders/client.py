@@ -60,6 +60,7 @@ class ApiClient:
             fail_max=source.breaker_failures,
             reset_timeout=source.breaker_reset_seconds,
             exclude=[SourceRefused],
+            throw_new_error_on_trip=False,
             state_storage=storage,
         )
         self._limiter = Limiter(Rate(source.requests_per_minute, Duration.MINUTE))
@@ -121,8 +122,6 @@ class ApiClient:
         try:
             page: Page = self._breaker.call(self._fetch_with_retries, url)
         except pybreaker.CircuitBreakerError as error:
-            if isinstance(error.__cause__, SourceUnavailable):
-                raise error.__cause__ from None
             opened_at = self._breaker._state_storage.opened_at
             raise CircuitOpen(
                 f"{_place(url)}: left alone after {self._source.breaker_failures} failures in a "

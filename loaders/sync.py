@@ -83,7 +83,8 @@ class SourceSync:
         for sync in self._syncs:
             start_sync(self._ledger, self._run_id, self._source.name, sync.entity.name, mode)
         try:
-            self._run_passes(progress)
+            with self._target.held():
+                self._run_passes(progress)
         except BaseException as error:
             for sync in self._syncs:
                 sync.error = sync.error or str(error) or type(error).__name__

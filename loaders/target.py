@@ -1,6 +1,7 @@
 """The one place of the loaders that knows the destination: DuckDB file or PostgreSQL."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, Literal
 from urllib.parse import quote
 
@@ -51,9 +52,29 @@ class Target:
         except (duckdb.CatalogException, psycopg2.errors.UndefinedTable):
             return []
         except (duckdb.Error, psycopg2.Error) as error:
-            place = self._settings.warehouse_path if self.name == "duckdb" else "PostgreSQL"
-            reason = str(error).strip().splitlines()[0]
-            raise TargetError(f"cannot read the warehouse ({place}): {reason}") from error
+            raise self._unreadable(error) from error
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Keep a DuckDB file open meanwhile: opening it costs more than a query.
+
+        Raises:
+            TargetError: the file cannot be opened.
+        """
+        if self.name != "duckdb":
+            yield
+            return
+        try:
+            connection = duckdb.connect(str(self._settings.warehouse_path))
+        except duckdb.Error as error:
+            raise self._unreadable(error) from error
+        with connection:
+            yield
+
+    def _unreadable(self, error: Exception) -> TargetError:
+        place = self._settings.warehouse_path if self.name == "duckdb" else "PostgreSQL"
+        reason = str(error).strip().splitlines()[0]
+        return TargetError(f"cannot read the warehouse ({place}): {reason}")
 
     def _fetch_duckdb(self, query: str, parameters: Sequence[Any]) -> list[tuple[Any, ...]]:
         with duckdb.connect(str(self._settings.warehouse_path)) as connection:

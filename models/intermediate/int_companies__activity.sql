@@ -2,23 +2,26 @@
 {{ config(materialized='table') }}
 
 with configuration as (
+    select * from {{ ref('int_health_score__configuration') }}
+),
+
+moments as (
     select
-        *,
         {{ as_of() }} as calculated_at,
         cast({{ as_of_day() }} as timestamp) as day_start
-    from {{ ref('int_health_score__configuration') }}
 ),
 
 windows as (
     select
-        config_version,
-        calculated_at,
-        sentiment_without_events,
-        {{ days_before('day_start', 'sentiment_days') }} as sentiment_start,
-        {{ days_before('day_start', 'engagement_days') }} as engagement_start,
-        {{ days_before('day_start', 'support_days') }} as support_start,
-        {{ days_before('day_start', 'recency_days') }} as recency_start
+        configuration.config_version,
+        configuration.sentiment_without_events,
+        moments.calculated_at,
+        {{ days_before('moments.day_start', 'configuration.sentiment_days') }} as sentiment_start,
+        {{ days_before('moments.day_start', 'configuration.engagement_days') }} as engagement_start,
+        {{ days_before('moments.day_start', 'configuration.support_days') }} as support_start,
+        {{ days_before('moments.day_start', 'configuration.recency_days') }} as recency_start
     from configuration
+    cross join moments
 ),
 
 companies as (

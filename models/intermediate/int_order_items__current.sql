@@ -20,9 +20,8 @@ touched_orders as (
 ),
 
 current_orders as (
-    select orders.*
-    from {{ ref('int_orders__current') }} as orders
-    where orders.order_id in (select touched_orders.order_id from touched_orders)
+    select * from {{ ref('int_orders__current') }}
+    where order_id in (select touched_orders.order_id from touched_orders)
 ),
 
 -- A deletion says nothing about items: a deleted order keeps those of its last live version.
@@ -93,7 +92,17 @@ item_versions as (
 
 ranked as (
     select
-        item_versions.*,
+        item_versions.order_item_key,
+        item_versions.order_id,
+        item_versions.order_item_id,
+        item_versions.product_id,
+        item_versions.quantity,
+        item_versions.unit_price,
+        item_versions.discount_amount,
+        item_versions.is_deleted,
+        item_versions.order_updated_at,
+        item_versions._received_at,
+        item_versions._row_hash,
         row_number() over (
             partition by item_versions.order_item_key
             order by

@@ -77,7 +77,8 @@ class Warehouse:
                 found |= {sync.entity.name: sync for sync in one.run(progress)}
         result = SyncResult(run_id, found)
         self.check_ledger(result)
-        self.check_raw()
+        with self.target.held():
+            self.check_raw()
         return result
 
     def rows(self, query: str, *parameters: Any) -> list[tuple[Any, ...]]:

@@ -1,68 +1,58 @@
 -- One row a customer and period in which nothing tracked changed; rebuilt from the raw log.
 with versions as (
-    select * from {{ ref('stg_commerce__customers') }}
-    where {{ claimed_by(ref('int_customers__current')) }}
-),
-
--- Of versions of the same moment only the last one counts: no period is empty.
-moments as (
-    select
-        versions.*,
-        row_number() over (
-            partition by versions.customer_id, versions.updated_at
-            order by {{ version_order('versions') }}
-        ) as version_rank,
-        {{ hash_key([
-            'versions.company_id', 'versions.full_name', 'versions.email', 'versions.phone',
-            'versions.segment', 'versions.street', 'versions.city', 'versions.state',
-            'versions.country', 'versions.zip_code', 'versions.signup_date', 'versions.is_deleted',
-        ]) }} as tracked_hash
-    from versions
+    select * from {{ ref('int_customers__versions') }}
 ),
 
 compared as (
     select
-        moments.*,
-        lag(moments.tracked_hash) over (
-            partition by moments.customer_id
-            order by moments.updated_at
+        customer_id,
+        updated_at,
+        tracked_hash,
+        lag(tracked_hash) over (
+            partition by customer_id
+            order by updated_at
         ) as previous_hash
-    from moments
-    where moments.version_rank = 1
+    from versions
 ),
 
 changes as (
     select
-        compared.*,
-        lead(compared.updated_at) over (
-            partition by compared.customer_id
-            order by compared.updated_at
-        ) as next_change_at
+        customer_id,
+        updated_at as valid_from,
+        lead(updated_at) over (
+            partition by customer_id
+            order by updated_at
+        ) as valid_to
     from compared
-    where compared.previous_hash is null or compared.previous_hash <> compared.tracked_hash
+    where previous_hash is null or previous_hash <> tracked_hash
 ),
 
 final as (
     select
-        {{ hash_key(['customer_id', timestamp_text('updated_at')]) }} as customer_history_key,
-        {{ hash_key(['customer_id']) }} as customer_key,
-        customer_id,
-        company_id,
-        full_name,
-        email,
-        phone,
-        segment,
-        street,
-        city,
-        state,
-        country,
-        zip_code,
-        signup_date,
-        is_deleted,
-        next_change_at is null as is_current,
-        updated_at as valid_from,
-        next_change_at as valid_to
+        {{ hash_key(['changes.customer_id', timestamp_text('changes.valid_from')]) }}
+            as customer_history_key,
+        {{ hash_key(['changes.customer_id']) }} as customer_key,
+        changes.customer_id,
+        versions.company_id,
+        versions.full_name,
+        versions.email,
+        versions.phone,
+        versions.segment,
+        versions.street,
+        versions.city,
+        versions.state,
+        versions.country,
+        versions.zip_code,
+        versions.signup_date,
+        versions.is_deleted,
+        changes.valid_to is null as is_current,
+        changes.valid_from,
+        changes.valid_to
     from changes
+    inner join versions
+        on
+            changes.customer_id = versions.customer_id
+            and changes.valid_from = versions.updated_at
 )
 
 select * from final

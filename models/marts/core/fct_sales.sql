@@ -37,7 +37,14 @@ touched_orders as (  -- noqa: ST03
 
 priced as (
     select
-        items.*,
+        items.order_item_key,
+        items.order_id,
+        items.order_item_id,
+        items.product_id,
+        items.quantity,
+        items.unit_price,
+        coalesce(items.discount_amount, 0) as discount_amount,
+        items._dlt_load_id,
         cast({{ exact_integer('items.quantity') }} * items.unit_price as numeric(28, 6))
             as total_amount
     from items
@@ -61,9 +68,8 @@ final as (
         priced.quantity,
         priced.unit_price,
         priced.total_amount,
-        cast(coalesce(priced.discount_amount, 0) as numeric(18, 6)) as discount_amount,
-        cast(priced.total_amount - coalesce(priced.discount_amount, 0) as numeric(28, 6))
-            as net_amount,
+        cast(priced.discount_amount as numeric(18, 6)) as discount_amount,
+        cast(priced.total_amount - priced.discount_amount as numeric(28, 6)) as net_amount,
         orders.is_cancelled,
         orders.is_deleted,
         orders.ordered_at,

@@ -31,7 +31,12 @@ valued as (
 
 scored as (
     select
-        valued.*,
+        valued.company_id,
+        valued.component,
+        valued.raw_value,
+        valued.max_points,
+        valued.scored_event_count,
+        valued.calculated_at,
         cast(
             case
                 when valued.component in ('sentiment', 'engagement')

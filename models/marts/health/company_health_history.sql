@@ -12,7 +12,10 @@
 
 with metrics as (
     select
-        *,
+        company_id,
+        health_score,
+        health_band,
+        calculated_at,
         cast(calculated_at as date) as as_of_date
     from {{ ref('company_health_metrics') }}
 ),
@@ -49,11 +52,11 @@ final as (
     left join stored as week_ago
         on
             metrics.company_id = week_ago.company_id
-            and metrics.as_of_date = week_ago.as_of_date + 7
+            and {{ days_between('week_ago.as_of_date', 'metrics.as_of_date') }} = 7
     left join stored as month_ago
         on
             metrics.company_id = month_ago.company_id
-            and metrics.as_of_date = month_ago.as_of_date + 30
+            and {{ days_between('month_ago.as_of_date', 'metrics.as_of_date') }} = 30
     where same_day.company_id is null
 )
 

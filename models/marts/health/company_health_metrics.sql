@@ -9,7 +9,8 @@ components as (
 
 bands as (
     select
-        *,
+        health_band,
+        min_score,
         lead(min_score) over (order by min_score) as next_min_score
     from {{ ref('health_score_bands') }}
 ),
