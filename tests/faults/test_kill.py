@@ -1,0 +1,98 @@
+"""SIGKILL at any moment costs no record: the next sync completes the data by itself.
+
+The source changes between the kills; dlt's working directory is kept after half of them, and lost
+after the others.
+"""
+
+import os
+import random
+import shutil
+import time
+from collections import Counter
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+
+import msgspec
+import pytest
+from sqlalchemy import func, select
+from support import Warehouse, assert_complete, served_rows
+from support.child import AIMS, start
+
+from demo import SOURCES, DemoServer, Store, generate
+from ledger.tables import pipeline_runs, sync_log
+
+AS_OF = datetime(2026, 1, 1, tzinfo=UTC)
+COMMERCE = SOURCES["commerce"]
+KILLS = 32
+KILLS_A_CHECK = 5
+SECONDS = 30.0
+
+
+def change(store: Store, random_: random.Random, turn: int) -> None:
+    """Change ten orders and add two, an hour later each turn; one changes within the lag."""
+    at = AS_OF + timedelta(hours=turn)
+    rows = served_rows(store, "orders")
+    chosen = random_.sample(sorted(rows), 12)
+    for place, id in enumerate(chosen):
+        record = msgspec.json.decode(rows[id])
+        late = timedelta(minutes=9) if place == 0 else timedelta()
+        record["updated_at"] = (at - late).isoformat()
+        record["status"] = random_.choice(("pending", "shipped", "completed"))
+        record["items"] = [*record["items"][: random_.randint(1, 6)]]
+        if place < 2:
+            record["id"] = f"new_{turn}_{place}"
+        store.upsert("commerce", "orders", record)
+
+
+@pytest.fixture
+def environment() -> Callable[[], dict[str, str]]:
+    return lambda: {k: v for k, v in os.environ.items() if k.startswith("SOURCES__")}
+
+
+def test_killed_at_random(
+    warehouse: Warehouse,
+    serve: Callable[..., DemoServer],
+    environment: Callable[[], dict[str, str]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    seed = int(os.environ.get("KILL_SEED") or random.randrange(2**32))
+    print(f"KILL_SEED={seed}")
+    random_ = random.Random(seed)
+    store = generate(9, 0.05, AS_OF)
+    serve(store)
+    monkeypatch.setenv("SOURCES__COMMERCE__PAGE_SIZE", "40")
+    warehouse.killed = True
+    longest = 0.0
+    for turn in (1, 2):
+        change(store, random_, turn)
+        begin = time.monotonic()
+        process = start(warehouse.settings, environment())
+        process.join(SECONDS)
+        assert process.exitcode == 0
+        longest = time.monotonic() - begin
+    aims = [*AIMS] * 4
+    kills = 0
+    while kills < KILLS:
+        turn += 1
+        change(store, random_, turn)
+        aim = aims.pop() if turn % 4 == 0 and aims else None
+        process = start(warehouse.settings, environment(), aim)
+        if aim is None:
+            process.join(random_.uniform(0.02, longest))
+            process.kill()
+        process.join(SECONDS)
+        assert process.exitcode == -9 or (aim is None and process.exitcode == 0), process.exitcode
+        kills += process.exitcode == -9
+        if random_.random() < 0.5:
+            shutil.rmtree(warehouse.settings.pipelines_dir, ignore_errors=True)
+        if turn % KILLS_A_CHECK == 0 or kills == KILLS:
+            assert not warehouse.sync("commerce").errors
+            assert_complete(warehouse, store, *COMMERCE)
+    assert warehouse.sync("commerce").landed == 0
+    statuses = Counter(row["status"] for row in warehouse.sync_log())
+    print(f"{kills} kills in {turn} runs of {longest:.2f} s; entities: {dict(statuses)}")
+    assert statuses["interrupted"] > 0
+    with warehouse.ledger.connect() as connection:
+        for table in (pipeline_runs, sync_log):
+            query = select(func.count()).where(table.c.status == "running")
+            assert connection.scalar(query) == 0

@@ -1,0 +1,58 @@
+"""What a killed process does: one sync of the commerce source, in a process of its own.
+
+They come from a fork server that has imported everything, so they start at once
+and share no thread and no connection with the test.
+"""
+
+import multiprocessing
+import os
+import signal
+from collections.abc import Callable
+from typing import Any
+
+from dlt.common.storages.load_package import PackageStorage
+
+from ledger.engine import open_ledger
+from ledger.lock import run_lock
+from ledger.runs import recorded_run
+from ledger.settings import Settings
+from loaders.sources import SOURCES
+from loaders.sources.base import configured
+from loaders.sync import SourceSync
+
+AIMS = {
+    "job written, not noted": (PackageStorage, "complete_job"),
+    "load complete, not noted": (PackageStorage, "complete_loading_package"),
+}
+context = multiprocessing.get_context("forkserver")
+# Not this module: the fork server does not know the tests' path.
+context.set_forkserver_preload(
+    ["pytest", "loaders.sync", "loaders.sources", "dlt.destinations.impl.duckdb.duckdb"]
+)
+
+
+def start(settings: Settings, environment: dict[str, str], aim: str | None = None) -> Any:
+    """Start a sync in a process; with an aim, it kills itself there."""
+    process = context.Process(target=_sync, args=(settings, environment, aim), daemon=True)
+    process.start()
+    return process
+
+
+def _sync(settings: Settings, environment: dict[str, str], aim: str | None) -> None:
+    os.environ.update(environment)
+    if aim is not None:
+        owner, name = AIMS[aim]
+        setattr(owner, name, _dying(getattr(owner, name)))
+    ledger = open_ledger(settings)
+    with run_lock(settings, "sync", 10), recorded_run(ledger, "sync", settings.target) as run_id:
+        source = configured(SOURCES["commerce"])
+        SourceSync(settings, ledger, source, run_id, full=False).run(lambda *_: None)
+
+
+def _dying(method: Callable[..., Any]) -> Callable[..., Any]:
+    """Dies in place of the method."""
+
+    def die(*_: Any, **__: Any) -> None:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    return die
