@@ -1,17 +1,16 @@
-{#- Orders whose facts must be computed anew: see fct_sales. Rendered only in an incremental run. -#}
-
 {#-
     Orders whose facts carry another company than their customer has now, among the customers that
     the claimed loads brought: a customer may arrive, or change company, after the order.
 -#}
 {% macro union_orders_of_moved_customers() -%}
     {%- set customers = ref('int_customers__current') -%}
+    {%- set orders = ref('int_orders__current') -%}
     {%- if adds_to_existing_rows() -%}
     union
     select existing.order_id
-    from {{ this }} as existing
-    inner join {{ customers }} as customers
-        on existing.customer_key = {{ hash_key(['customers.customer_id']) }}
+    from {{ customers }} as customers
+    inner join {{ orders }} as orders on customers.customer_id = orders.customer_id
+    inner join {{ this }} as existing on orders.order_id = existing.order_id
     where
         {{ claimed('customers._dlt_load_id') }}
         and existing.company_key <> {{ hash_key(['customers.company_id']) }}
@@ -19,25 +18,33 @@
 {%- endmacro %}
 
 
-{#- Post-hook of fct_sales: items that the latest version of their order no longer holds. -#}
+{#-
+    Post-hook of fct_sales. Rows are replaced order by order; what is left to delete are the items of
+    an order that has lost them all. Cheap when no claimed load removed an item.
+-#}
 {% macro delete_removed_items() -%}
     delete from {{ this }}
-    where sales_key in (
-        select items.order_item_key
-        from {{ ref('int_order_items__current') }} as items
-        where items.is_removed and {{ claimed('items._dlt_load_id') }}
-    )
+    where
+        order_id in ({{ removed_items('order_id') }})
+        and sales_key in ({{ removed_items('order_item_key') }})
 {%- endmacro %}
 
 
 {#- Post-hook of int_orders__sales: orders that hold no item any more. -#}
 {% macro delete_emptied_orders() -%}
     delete from {{ this }}
-    where order_id in (
-        select items.order_id
-        from {{ ref('int_order_items__current') }} as items
-        where {{ claimed('items._dlt_load_id') }}
-        group by items.order_id
-        having min(case when items.is_removed then 1 else 0 end) = 1
-    )
+    where
+        order_id in ({{ removed_items('order_id') }})
+        and order_id not in (
+            select sales.order_id from {{ ref('fct_sales') }} as sales
+            where sales.order_id in ({{ removed_items('order_id') }})
+        )
+{%- endmacro %}
+
+
+{#- Select of one column of the items that a claimed load removed from their order. -#}
+{% macro removed_items(column) -%}
+    select items.{{ column }}
+    from {{ ref('int_order_items__current') }} as items
+    where items.is_removed and {{ claimed('items._dlt_load_id') }}
 {%- endmacro %}

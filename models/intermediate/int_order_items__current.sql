@@ -1,8 +1,9 @@
 -- One row an order item ever seen: as in the latest version of its order, else flagged as removed.
+-- Rows are replaced order by order (`unique_key`), for an order's version decides on all its items.
 {{
     config(
-        unique_key='order_item_key',
-        indexes=indexed([['order_item_key'], ['order_id'], ['_dlt_load_id']])
+        unique_key='order_id',
+        indexes=indexed([['order_id'], ['_dlt_load_id']])
     )
 }}
 

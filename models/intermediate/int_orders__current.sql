@@ -2,7 +2,7 @@
 {{
     config(
         unique_key='order_id',
-        indexes=indexed([['order_id'], ['_dlt_load_id']])
+        indexes=indexed([['order_id'], ['customer_id'], ['_dlt_load_id']])
     )
 }}
 

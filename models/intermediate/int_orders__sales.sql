@@ -20,8 +20,8 @@ touched_orders as (  -- noqa: ST03
     select items.order_id from {{ ref('int_order_items__current') }} as items
     where {{ claimed('items._dlt_load_id') }}
     union
-    select orders.order_id from orders
-    where {{ claimed('orders._dlt_load_id') }}
+    select claimed_orders.order_id from {{ ref('int_orders__current') }} as claimed_orders
+    where {{ claimed('claimed_orders._dlt_load_id') }}
 ),
 
 summed as (
@@ -45,6 +45,7 @@ final as (
         orders.customer_id,
         summed.customer_key,
         summed.location_key,
+        orders.shipping_country,
         orders.currency,
         orders.order_status,
         summed.item_count,

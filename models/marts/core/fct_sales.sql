@@ -1,15 +1,11 @@
 -- One row an order item of the latest version of its order: what was sold to whom, where and when.
+-- Rows are replaced order by order (`unique_key`), for an order's version decides on all its items.
 {{
     config(
         materialized='incremental',
-        unique_key='sales_key',
+        unique_key='order_id',
         post_hook="{{ delete_removed_items() }}",
-        indexes=indexed([
-            ['sales_key'],
-            ['order_id'],
-            ['customer_key'],
-            ['date_key'],
-        ])
+        indexes=indexed([['order_id'], ['customer_key'], ['date_key']])
     )
 }}
 
@@ -25,13 +21,14 @@ customers as (
     select * from {{ ref('int_customers__current') }}
 ),
 
--- Used by an incremental run only: a first build takes every order.
+-- Used by an incremental run only: a first build takes every order. It reads the models anew, for
+-- DuckDB would hold a CTE that is read twice in memory as a whole.
 touched_orders as (  -- noqa: ST03
-    select items.order_id from items
-    where {{ claimed('items._dlt_load_id') }}
+    select claimed_items.order_id from {{ ref('int_order_items__current') }} as claimed_items
+    where {{ claimed('claimed_items._dlt_load_id') }}
     union
-    select orders.order_id from orders
-    where {{ claimed('orders._dlt_load_id') }}
+    select claimed_orders.order_id from {{ ref('int_orders__current') }} as claimed_orders
+    where {{ claimed('claimed_orders._dlt_load_id') }}
     {{ union_orders_of_moved_customers() }}
 ),
 

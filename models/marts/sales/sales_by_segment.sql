@@ -15,7 +15,7 @@ totals as (
         count(*) as order_count,
         cast(sum(orders.net_amount) as numeric(28, 6)) as total_revenue
     from orders
-    inner join customers on orders.customer_key = customers.customer_key
+    left join customers on orders.customer_id = customers.customer_id
     group by coalesce(customers.segment, 'unknown')
 ),
 
