@@ -205,7 +205,6 @@ def test_withheld_rows_are_the_newest_and_come_back(tmp_path: Path) -> None:
     assert sorted(store.rows("commerce", "orders")) == sorted(lines)
 
 
-
 def test_folder_that_is_none(tmp_path: Path) -> None:
     with pytest.raises(DemoDataError, match="no such folder"):
         Store.from_folder(tmp_path / "absent")
