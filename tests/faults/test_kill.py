@@ -96,3 +96,47 @@ def test_killed_at_random(
         for table in (pipeline_runs, sync_log):
             query = select(func.count()).where(table.c.status == "running")
             assert connection.scalar(query) == 0
+
+
+@pytest.mark.parametrize("aim", AIMS)
+def test_a_package_left_behind_is_finished_and_accounted_for(
+    warehouse: Warehouse,
+    serve: Callable[..., DemoServer],
+    environment: Callable[[], dict[str, str]],
+    aim: str,
+) -> None:
+    store = generate(9, 0.02, AS_OF)
+    serve(store)
+    warehouse.killed = True
+    assert not warehouse.sync("commerce").errors
+    _kill_at(warehouse, store, environment, aim)
+    result = warehouse.sync("commerce")
+    assert_complete(warehouse, store, *COMMERCE)
+    (recovered,) = [row for row in warehouse.sync_log() if row["status"] == "recovered"]
+    assert (recovered["entity"], recovered["landed"]) == ("orders", 12)
+    assert recovered["cursor_after"] == result["orders"].cursor_before
+
+
+def test_a_package_left_behind_does_not_fill_a_lost_warehouse(
+    warehouse: Warehouse,
+    serve: Callable[..., DemoServer],
+    environment: Callable[[], dict[str, str]],
+) -> None:
+    """Its cursor would hide what came before it."""
+    store = generate(9, 0.02, AS_OF)
+    serve(store)
+    warehouse.killed = True
+    warehouse.sync("commerce")
+    _kill_at(warehouse, store, environment, "package made, nothing written")
+    warehouse.lose_data()
+    assert not warehouse.sync("commerce").errors
+    assert_complete(warehouse, store, *COMMERCE)
+
+
+def _kill_at(
+    warehouse: Warehouse, store: Store, environment: Callable[[], dict[str, str]], aim: str
+) -> None:
+    change(store, random.Random(1), 1)
+    process = start(warehouse.settings, environment(), aim)
+    process.join(SECONDS)
+    assert process.exitcode == -9

@@ -312,18 +312,10 @@ def test_a_lost_warehouse_is_filled_again(
 ) -> None:
     serve(store)
     warehouse.sync("commerce")
-    _lose_data(warehouse)
+    warehouse.lose_data()
     result = warehouse.sync("commerce")
     assert result.landed
     assert_complete(warehouse, store, *COMMERCE)
-
-
-def _lose_data(warehouse: Warehouse) -> None:
-    if warehouse.settings.postgres_url is None:
-        warehouse.settings.warehouse_path.unlink()
-        return
-    with warehouse.ledger.begin() as connection:
-        connection.exec_driver_sql("drop schema raw cascade")
 
 
 def test_a_lost_working_directory_costs_no_record(

@@ -21,6 +21,7 @@ from loaders.sources.base import configured
 from loaders.sync import SourceSync
 
 AIMS = {
+    "package made, nothing written": (PackageStorage, "start_job"),
     "job written, not noted": (PackageStorage, "complete_job"),
     "load complete, not noted": (PackageStorage, "complete_loading_package"),
 }

@@ -93,6 +93,14 @@ class Warehouse:
         rows = self.rows(f"select count(*) from raw.{table} where {COMPLETE}")
         return int(rows[0][0]) if rows else 0
 
+    def lose_data(self) -> None:
+        """The warehouse is gone; the ledger and dlt's working directory are not."""
+        if self.settings.postgres_url is None:
+            self.settings.warehouse_path.unlink()
+            return
+        with self.ledger.begin() as connection:
+            connection.exec_driver_sql("drop schema raw cascade")
+
     def sync_log(self, run_id: str | None = None) -> list[RowMapping]:
         query = select(sync_log)
         if run_id is not None:
