@@ -60,7 +60,6 @@ group by source, entity, error order by source, entity, error
 """
 
 
-REASONS = 2
 WIDTH = 140
 
 
@@ -123,7 +122,7 @@ def print_at_risk(console: Console, target: Target) -> None:
     for components in companies.values():
         company, score, band = components[0][:3]
         points = [f"{float(c[4]):.3g}/{float(c[5]):g}" for c in components]
-        worst = sorted(components, key=lambda c: c[4] - c[5])[:REASONS]
+        worst = sorted(components, key=lambda c: c[4] - c[5])
         why = "; ".join(c[6] for c in worst if c[4] < c[5])
         table.add_row(company, str(score), band, *points, why)
     console.print(table)
