@@ -8,12 +8,12 @@
     {%- if adds_to_existing_rows() -%}
     union
     select existing.order_id
-    from {{ customers }} as customers
-    inner join {{ orders }} as orders on customers.customer_id = orders.customer_id
+    from (select * from {{ customers }} where {{ claimed() }}) as customers
+    inner join (select * from {{ orders }}) as orders
+        on customers.customer_id = orders.customer_id
     inner join {{ this }} as existing on orders.order_id = existing.order_id
     where
-        {{ claimed('customers._dlt_load_id') }}
-        and existing.company_key <> {{ hash_key(['customers.company_id']) }}
+        existing.company_key <> {{ hash_key(['customers.company_id']) }}
     {%- endif -%}
 {%- endmacro %}
 
@@ -36,15 +36,14 @@
     where
         order_id in ({{ removed_items('order_id') }})
         and order_id not in (
-            select sales.order_id from {{ ref('fct_sales') }} as sales
-            where sales.order_id in ({{ removed_items('order_id') }})
+            select order_id from {{ ref('fct_sales') }}
+            where order_id in ({{ removed_items('order_id') }})
         )
 {%- endmacro %}
 
 
 {#- Select of one column of the items that a claimed load removed from their order. -#}
 {% macro removed_items(column) -%}
-    select items.{{ column }}
-    from {{ ref('int_order_items__current') }} as items
-    where items.is_removed and {{ claimed('items._dlt_load_id') }}
+    select {{ column }} from {{ ref('int_order_items__current') }}
+    where is_removed and {{ claimed() }}
 {%- endmacro %}

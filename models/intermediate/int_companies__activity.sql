@@ -29,6 +29,18 @@ companies as (
     where is_active and not is_deleted
 ),
 
+feedback as (
+    select * from {{ ref('fct_feedback') }}
+),
+
+scores as (
+    select * from {{ ref('sentiment_scores') }}
+),
+
+tickets as (
+    select * from {{ ref('fct_support_tickets') }}
+),
+
 events as (
     select
         feedback.company_id,
@@ -38,8 +50,8 @@ events as (
         feedback.created_at >= windows.sentiment_start as is_in_sentiment,
         feedback.created_at >= windows.engagement_start as is_in_engagement,
         feedback.created_at > windows.recency_start as is_recent
-    from {{ ref('fct_feedback') }} as feedback
-    inner join {{ ref('sentiment_scores') }} as scores on feedback.sentiment = scores.sentiment
+    from feedback
+    inner join scores on feedback.sentiment = scores.sentiment
     cross join windows
     where feedback.created_at <= windows.calculated_at
 ),
@@ -57,7 +69,7 @@ event_totals as (
     group by company_id
 ),
 
-tickets as (
+recent_tickets as (
     select
         tickets.company_id,
         tickets.priority = 'urgent' as is_urgent,
@@ -65,7 +77,7 @@ tickets as (
             when tickets.resolved_at <= windows.calculated_at
                 then {{ microseconds_between('tickets.opened_at', 'tickets.resolved_at') }}
         end as resolution_microseconds
-    from {{ ref('fct_support_tickets') }} as tickets
+    from tickets
     cross join windows
     where
         tickets.opened_at >= windows.support_start
@@ -79,7 +91,7 @@ ticket_totals as (
         sum(case when is_urgent then 1 else 0 end) as urgent_ticket_count,
         count(resolution_microseconds) as resolved_count,
         cast(sum(resolution_microseconds) as bigint) as resolution_microseconds
-    from tickets
+    from recent_tickets
     group by company_id
 ),
 

@@ -13,9 +13,8 @@ with claimed_items as (
 ),
 
 touched_orders as (
-    select claimed_orders.order_id
-    from {{ ref('stg_commerce__orders') }} as claimed_orders
-    where {{ claimed('claimed_orders._dlt_load_id') }}
+    select order_id from {{ ref('stg_commerce__orders') }}
+    where {{ claimed() }}
     union
     select claimed_items.order_id from claimed_items
 ),
@@ -28,23 +27,23 @@ current_orders as (
 -- A deletion says nothing about items: a deleted order keeps those of its last live version.
 versions_of_deleted_orders as (
     select
-        versions.order_id,
-        versions.is_deleted,
-        versions.updated_at,
-        versions._received_at,
-        versions._row_hash,
-        versions._dlt_load_id,
+        order_id,
+        is_deleted,
+        updated_at,
+        _received_at,
+        _row_hash,
+        _dlt_load_id,
         row_number() over (
-            partition by versions.order_id
-            order by versions.is_deleted, {{ version_order('versions') }}
+            partition by order_id
+            order by is_deleted, {{ version_order() }}
         ) as version_rank
-    from {{ ref('stg_commerce__orders') }} as versions
+    from {{ ref('stg_commerce__orders') }}
     where
-        versions.order_id in (
+        order_id in (
             select current_orders.order_id from current_orders
             where current_orders.is_deleted
         )
-        and {{ claimed_by(this, 'versions._dlt_load_id') }}
+        and {{ claimed_by(this) }}
 ),
 
 order_versions as (

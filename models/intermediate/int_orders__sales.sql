@@ -17,11 +17,11 @@ orders as (
 
 -- Used by an incremental run only: a first build takes every order.
 touched_orders as (  -- noqa: ST03
-    select items.order_id from {{ ref('int_order_items__current') }} as items
-    where {{ claimed('items._dlt_load_id') }}
+    select order_id from {{ ref('int_order_items__current') }}
+    where {{ claimed() }}
     union
-    select claimed_orders.order_id from {{ ref('int_orders__current') }} as claimed_orders
-    where {{ claimed('claimed_orders._dlt_load_id') }}
+    select order_id from {{ ref('int_orders__current') }}
+    where {{ claimed() }}
 ),
 
 summed as (

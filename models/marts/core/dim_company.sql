@@ -10,11 +10,11 @@ accounts as (
 members as (
     select company_id from companies
     union
-    select customers.company_id from {{ ref('int_customers__current') }} as customers
+    select company_id from {{ ref('int_customers__current') }}
     union
-    select tickets.company_id from {{ ref('fct_support_tickets') }} as tickets
+    select company_id from {{ ref('fct_support_tickets') }}
     union
-    select feedback.company_id from {{ ref('fct_feedback') }} as feedback
+    select company_id from {{ ref('fct_feedback') }}
     union
     select cast(null as text) as company_id
 ),

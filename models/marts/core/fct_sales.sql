@@ -24,11 +24,11 @@ customers as (
 -- Used by an incremental run only: a first build takes every order. It reads the models anew, for
 -- DuckDB would hold a CTE that is read twice in memory as a whole.
 touched_orders as (  -- noqa: ST03
-    select claimed_items.order_id from {{ ref('int_order_items__current') }} as claimed_items
-    where {{ claimed('claimed_items._dlt_load_id') }}
+    select order_id from {{ ref('int_order_items__current') }}
+    where {{ claimed() }}
     union
-    select claimed_orders.order_id from {{ ref('int_orders__current') }} as claimed_orders
-    where {{ claimed('claimed_orders._dlt_load_id') }}
+    select order_id from {{ ref('int_orders__current') }}
+    where {{ claimed() }}
     {{ union_orders_of_moved_customers() }}
 ),
 
