@@ -5,12 +5,10 @@ data nor left over from another warehouse.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 
 import pyarrow as pa
 
-from ledger.runs import SyncCounts
 from loaders.arrow import LOAD_ID, arrow_schema
 from loaders.columns import RawTable, tables_of
 from loaders.contracts import Entity
@@ -19,18 +17,6 @@ from loaders.target import RAW, Target
 
 COMPLETE = f"_dlt_load_id in (select load_id from {RAW}._dlt_loads where status = 0)"
 IDS_A_QUERY = 500
-
-
-@dataclass(frozen=True)
-class LandedPass:
-    """A row of `raw.sync_cursors`: the figures that landed together with the records."""
-
-    source: str
-    entity: str
-    run_id: str
-    counts: SyncCounts
-    cursor_at: datetime | None
-    error: str | None
 
 
 def cursor_of(target: Target, entity: Entity) -> datetime | None:
@@ -43,23 +29,19 @@ def cursor_of(target: Target, entity: Entity) -> datetime | None:
     return rows[0][0] if rows else None
 
 
-def passes_of(target: Target, load_id: str) -> list[LandedPass]:
-    """The figures that landed with a load; used to account for a run that was killed."""
-    rows = target.fetch(
-        "select distinct source, entity, run_id, received, landed, duplicate, dead, deleted,"
-        f" cursor_at, error from {RAW}.sync_cursors where _dlt_load_id = ?",
-        (load_id,),
-    )
-    return [LandedPass(r[0], r[1], r[2], SyncCounts(*r[3:8]), r[8], r[9]) for r in rows]
-
-
 def known_records(target: Target, entity: Entity, since: datetime | None) -> Known:
-    """Hashes of the live records changed since `since` (None: all), and all dead letter ids."""
+    """Hashes of the live records changed since `since` (None: all), and all dead letter ids.
+
+    Of several contents of one version only the last received is known: bytes that come back
+    after others of the same `updated_at` are news.
+    """
     where = COMPLETE if since is None else f"{COMPLETE} and updated_at >= ?"
     rows = target.fetch(
-        f"select _row_hash, min(id), max(updated_at) from {RAW}.{entity.table} where {where}"
-        " group by _row_hash having coalesce(max(_received_at) filter (where _is_deleted)"
-        " < max(_received_at) filter (where not _is_deleted), not bool_or(_is_deleted))",
+        "select _row_hash, min(id), max(updated_at) from (select id, _row_hash, updated_at,"
+        " _is_deleted, row_number() over (partition by id, updated_at"
+        " order by _received_at desc, _row_hash desc, _is_deleted desc) as version_rank"
+        f" from {RAW}.{entity.table} where {where}) as ranked"
+        " where version_rank = 1 and not _is_deleted group by _row_hash",
         () if since is None else (since,),
     )
     letters = target.fetch(

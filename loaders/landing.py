@@ -1,9 +1,8 @@
 """Landing: Arrow tables ─▶ dlt package ─▶ raw.<tables>, then one row in raw._dlt_loads.
 
 Append only. A load counts when, and only when, its row in `_dlt_loads` is there, so half a load is
-invisible. dlt's local state is a cache: the cursor lives in the target (`raw.sync_cursors`), a
-package left by a killed process is finished first, and one that cannot be finished is dropped,
-since the source will be asked for its records again.
+invisible. dlt's local state is a cache: the cursor lives in the target (`raw.sync_cursors`), and a
+package left by a killed process is dropped, since the source is asked for its records again.
 """
 
 import os
@@ -48,23 +47,19 @@ class Landing:
             dataset_name=RAW,
         )
 
-    def finish_pending(self) -> list[str]:
-        """Load what a killed process left behind; returns the ids of the finished loads.
+    def discard_pending(self) -> None:
+        """Forget what a killed process left behind: its records are asked for again.
 
-        Raises:
-            TargetError: the database cannot be written.
+        Finishing such a package would be wrong where the warehouse was restored from a backup
+        meanwhile: its cursor would hide what the backup lacks.
         """
         try:
-            if not self._pipeline.has_pending_data:
-                return []
-            info = self._pipeline.run(loader_file_format=self._target.file_format)
-            return list(info.loads_ids)
-        except Exception:
-            # A torn package is no loss: it has no row in _dlt_loads, so its records are asked for
-            # again. Starting from an empty directory is the repair.
+            pending = self._pipeline.has_pending_data
+        except Exception:  # A torn working directory can fail in any way; it is only a cache.
+            pending = True
+        if pending:
             shutil.rmtree(self._pipeline.working_dir, ignore_errors=True)
             self._pipeline = self._open()
-            return []
 
     def land(self, tables: Iterable[tuple[str, pa.Table]]) -> str | None:
         """Append `tables` (name and rows) as one load; returns its id, None if there was no row.

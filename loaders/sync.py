@@ -22,7 +22,7 @@ from loaders.arrow import arrow_schema
 from loaders.client import ApiClient
 from loaders.columns import SYNC_CURSORS
 from loaders.contracts import Entity
-from loaders.knowledge import cursor_of, known_records, live_ids, passes_of, tombstones
+from loaders.knowledge import cursor_of, known_records, live_ids, tombstones
 from loaders.landing import Landing
 from loaders.passes import MAX_PASSES, Completeness, EntityReader, PassReport, bounded_cursor
 from loaders.sources.base import ApiSource
@@ -78,7 +78,7 @@ class SourceSync:
             TargetError: the warehouse cannot be written.
             BalanceError: rows in the target are not those that were sent.
         """
-        self._recover()
+        self._landing.discard_pending()
         mode = "full" if self._syncs[0].full else "incremental"
         for sync in self._syncs:
             start_sync(self._ledger, self._run_id, self._source.name, sync.entity.name, mode)
@@ -195,19 +195,6 @@ class SourceSync:
                 raise BalanceError(
                     f"source {self._source.name}: load {load_id} sent {rows} rows to raw.{name}, "
                     f"but {found} are there; sync again, and report this if it comes back"
-                )
-
-    def _recover(self) -> None:
-        """Finish the packages of a killed run, and write its figures into the ledger."""
-        for load_id in self._landing.finish_pending():
-            for landed in passes_of(self._target, load_id):
-                finish_sync(
-                    self._ledger,
-                    (landed.run_id, landed.source, landed.entity),
-                    "recovered",
-                    landed.counts,
-                    error=landed.error,
-                    cursor_after=landed.cursor_at,
                 )
 
     def _record(self, sync: EntitySync) -> None:

@@ -390,3 +390,16 @@ def test_a_file_that_is_no_database_is_named(tmp_path: Path, serve: Serve) -> No
     warehouse.settings.warehouse_path.write_bytes(b"no database")
     with pytest.raises(TargetError, match=r"cannot read the warehouse .*warehouse\.duckdb"):
         warehouse.sync("commerce")
+
+
+def test_bytes_that_come_back_after_others_of_the_same_version_are_news(
+    warehouse: Warehouse, serve: Serve
+) -> None:
+    store = orders(2)
+    serve(store)
+    first, second = order(1, status="shipped"), order(1, status="completed")
+    for record in (first, second, first):
+        store.upsert("commerce", "orders", record)
+        assert warehouse.sync("commerce")["orders"].counts.landed >= 1
+        assert_complete(warehouse, store, "orders")
+    assert warehouse.sync("commerce").landed == 0

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import duckdb
 from sqlalchemy import Engine, RowMapping, select
 
 from ledger.engine import open_ledger
@@ -100,6 +101,24 @@ class Warehouse:
             return
         with self.ledger.begin() as connection:
             connection.exec_driver_sql("drop schema raw cascade")
+
+    def forget_loads_except(self, kept: Sequence[str]) -> None:
+        """As a restored backup would: only the rows of these loads are there."""
+        names = ", ".join(f"'{load_id}'" for load_id in kept)
+        columns = {"_dlt_loads": "load_id"}
+        with self.target.held():
+            for table in self._tables() - {"_dlt_version", "_dlt_pipeline_state"}:
+                column = columns.get(table, "_dlt_load_id")
+                self.execute(f"delete from raw.{table} where {column} not in ({names})")
+
+    def execute(self, statement: str) -> None:
+        """Run a statement in the warehouse and commit it."""
+        if self.settings.postgres_url is None:
+            with duckdb.connect(str(self.settings.warehouse_path)) as connection:
+                connection.execute(statement)
+            return
+        with self.ledger.begin() as connection:
+            connection.exec_driver_sql(statement)
 
     def sync_log(self, run_id: str | None = None) -> list[RowMapping]:
         query = select(sync_log)
