@@ -1,13 +1,16 @@
-"""dlt's PostgreSQL destination, but empty text stays empty text.
+"""dlt's PostgreSQL destination, but empty text stays empty text, and text is `text`.
 
 Arrow ─▶ csv (null: nothing, empty text: `""`) ─▶ COPY. dlt's own COPY says `FORCE_NULL` for every
-column that may be null, which turns empty text into null.
+column that may be null, which turns empty text into null. Its `varchar` columns would differ in
+type from those that dbt makes on an empty warehouse.
 """
 
+from dlt.common.destination import DestinationCapabilitiesContext
 from dlt.common.destination.client import LoadJob
 from dlt.common.destination.typing import PreparedTableSchema
 from dlt.common.storages import FileStorage
 from dlt.destinations import postgres
+from dlt.destinations.impl.postgres.factory import PostgresTypeMapper
 from dlt.destinations.impl.postgres.postgres import PostgresClient, PostgresCsvCopyJob
 
 
@@ -36,8 +39,20 @@ class _Client(PostgresClient):
         return _CopyJob(file_path) if isinstance(job, PostgresCsvCopyJob) else job
 
 
+class _TypeMapper(PostgresTypeMapper):
+    """Text is `text`, as in the tables that dbt makes."""
+
+    sct_to_unbound_dbt = PostgresTypeMapper.sct_to_unbound_dbt | {"text": "text"}
+    dbt_to_sct = PostgresTypeMapper.dbt_to_sct | {"text": "text"}
+
+
 class Postgres(postgres):
     """The destination."""
+
+    def _raw_capabilities(self) -> DestinationCapabilitiesContext:
+        capabilities = super()._raw_capabilities()
+        capabilities.type_mapper = _TypeMapper
+        return capabilities
 
     @property
     def client_class(self) -> type[PostgresClient]:

@@ -9,7 +9,7 @@ from ledger.lock import run_lock
 from ledger.runs import recorded_run
 from ledger.settings import Settings
 from loaders.reference import sync_reference
-from operations.dbt_runner import invoke
+from operations.dbt_runner import build
 from operations.progress import Reporter
 
 CONFIG = """# Settings of the sources. By environment: SOURCES__CRM__BASE_URL and so on.
@@ -44,10 +44,14 @@ def initialise(settings: Settings, reporter: Reporter) -> dict[str, Any]:
     with run_lock(settings, "init", 0):
         ledger = open_ledger(settings)
         done.append(f"ledger ready: {settings.ledger_url.render_as_string(hide_password=True)}")
-        with recorded_run(ledger, "init", settings.target) as run_id, reporter.building():
-            outcome = invoke(settings, ["run-operation", "create_raw_tables"])
-            if not outcome.success:
-                raise BuildError(f"raw tables could not be created: {outcome.exception}")
+        with (
+            recorded_run(ledger, "init", settings.target) as run_id,
+            reporter.building() as node_done,
+        ):
+            # The project creates its raw tables at the start of any run: one view is enough.
+            result = build(settings, ["stg_raw__loads"], command="run", node_done=node_done)
+            if not result.succeeded:
+                raise BuildError(f"raw tables could not be created: {result.failures[0][1]}")
             done.append("raw tables ready")
             counts = sync_reference(settings, ledger, run_id)
             places = "already there" if counts is None else f"{counts.landed:,} rows landed"

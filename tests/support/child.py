@@ -1,4 +1,4 @@
-"""What a killed process does: one sync of the commerce source, in a process of its own.
+"""What a killed process does: a sync of the commerce source and a build, in its own process.
 
 They come from a fork server that has imported everything, so they start at once
 and share no thread and no connection with the test.
@@ -19,6 +19,7 @@ from ledger.settings import Settings
 from loaders.sources import SOURCES
 from loaders.sources.base import configured
 from loaders.sync import SourceSync
+from operations.dbt_runner import build
 
 AIMS = {
     "package made, nothing written": (PackageStorage, "start_job"),
@@ -28,18 +29,30 @@ AIMS = {
 context = multiprocessing.get_context("forkserver")
 # Not this module: the fork server does not know the tests' path.
 context.set_forkserver_preload(
-    ["pytest", "loaders.sync", "loaders.sources", "dlt.destinations.impl.duckdb.duckdb"]
+    [
+        "pytest",
+        "loaders.sync",
+        "loaders.sources",
+        "operations.dbt_runner",
+        "dlt.destinations.impl.duckdb.duckdb",
+        "dbt.adapters.duckdb",
+        "dbt.adapters.postgres",
+    ]
 )
+FACTS = ("+fct_sales",)
 
 
-def start(settings: Settings, environment: dict[str, str], aim: str | None = None) -> Any:
-    """Start a sync in a process; with an aim, it kills itself there."""
-    process = context.Process(target=_sync, args=(settings, environment, aim), daemon=True)
+def start(
+    settings: Settings, environment: dict[str, str], aim: str | None = None, *, modelled: bool
+) -> Any:
+    """Start a sync, and a build of the facts, in a process; with an aim, it kills itself there."""
+    arguments = (settings, environment, aim, modelled)
+    process = context.Process(target=_run, args=arguments, daemon=True)
     process.start()
     return process
 
 
-def _sync(settings: Settings, environment: dict[str, str], aim: str | None) -> None:
+def _run(settings: Settings, environment: dict[str, str], aim: str | None, modelled: bool) -> None:
     os.environ.update(environment)
     if aim is not None:
         owner, name = AIMS[aim]
@@ -48,6 +61,9 @@ def _sync(settings: Settings, environment: dict[str, str], aim: str | None) -> N
     with run_lock(settings, "sync", 10), recorded_run(ledger, "sync", settings.target) as run_id:
         source = configured(SOURCES["commerce"])
         SourceSync(settings, ledger, source, run_id, full=False).run(lambda *_: None)
+        if modelled:
+            result = build(settings, FACTS, command="run")
+            assert result.succeeded, result.failures
 
 
 def _dying(method: Callable[..., Any]) -> Callable[..., Any]:
