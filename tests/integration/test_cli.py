@@ -1,0 +1,133 @@
+"""The command line as a user meets it: exit codes, one-line errors, JSON, the run lock."""
+
+import json
+import os
+import re
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.main import get_command
+
+from demo import DemoServer, generate
+from ledger.lock import run_lock
+from ledger.settings import Settings
+from operations.cli import app, main
+
+README = (Path(__file__).parents[2] / "README.md").read_text()
+AS_OF = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True)
+class Done:
+    """What a command left: exit code, standard output and standard error."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+Run = Callable[..., Done]
+
+
+@pytest.fixture
+def warehouse(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Run:
+    """Run the command in an empty directory."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("WAREHOUSE_HOME", str(tmp_path / "home"))
+
+    def run(*arguments: str, **environment: str) -> Done:
+        with monkeypatch.context() as patch:
+            patch.setattr(sys, "argv", ["warehouse", *arguments])
+            for name, value in environment.items():
+                patch.setenv(name, value)
+            capsys.readouterr()
+            with pytest.raises(SystemExit) as stopped:
+                main()
+        return Done(int(stopped.value.code or 0), *capsys.readouterr())
+
+    return run
+
+
+@pytest.mark.parametrize(
+    ("arguments", "environment", "message"),
+    [
+        (["sync", "nothing"], {}, r"no source 'nothing'; there are crm, commerce, support"),
+        (["sync"], {}, r"source crm: base_url is not set; .* SOURCES__CRM__BASE_URL"),
+        (["status"], {"WAREHOUSE_TARGET": "moon"}, r"WAREHOUSE_TARGET is 'moon'; set it to"),
+        (["status"], {"WAREHOUSE_TARGET": "prod"}, r"WAREHOUSE_POSTGRES_URL is not set; set it"),
+        (["build", "--as-of", "soon"], {}, r"--as-of is 'soon'; give a date"),
+        (["demo", "--data", "nowhere"], {}, r"no such folder of demo data: .*nowhere"),
+    ],
+)
+def test_a_foreseeable_mistake_is_one_line(
+    warehouse: Run, arguments: list[str], environment: dict[str, str], message: str
+) -> None:
+    done = warehouse(*arguments, **environment)
+    assert done.returncode == 1
+    lines = done.stderr.strip().splitlines()
+    assert len(lines) == 1
+    assert re.search(message, lines[0])
+    answer = json.loads(warehouse(*arguments, "--json", **environment).stdout)
+    assert answer["succeeded"] is False
+
+
+def test_sync_reports_and_fails_in_json(
+    warehouse: Run, serve: Callable[..., DemoServer], tmp_path: Path
+) -> None:
+    server = serve(generate(7, 0.02, AS_OF))
+    done = warehouse("sync", "crm", "--json")
+    answer: dict[str, Any] = json.loads(done.stdout)
+    assert (done.returncode, answer["errors"]) == (0, [])
+    for sync in answer["syncs"]:
+        assert sync["received"] == sync["landed"] + sync["duplicate"] + sync["dead"] > 0
+    server.faults = "unauthorized"
+    done = warehouse("sync", "crm", "--json")
+    answer = json.loads(done.stdout)
+    assert done.returncode == 1
+    assert "401: the token was refused" in answer["errors"][0]
+    assert server.token not in done.stdout + done.stderr
+    status = json.loads(warehouse("status", "--json").stdout)
+    assert [run["status"] for run in status["runs"]] == ["failed", "succeeded"]
+    with run_lock(Settings(tmp_path / "home"), "somebody", 0):
+        done = warehouse("sync", "crm")
+    assert done.returncode == 1
+    assert f"in use by `somebody` (pid {os.getpid()}" in done.stderr
+
+
+def test_the_demo_and_real_data_stay_apart(warehouse: Run, tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    home.mkdir()
+    (home / "warehouse.duckdb").touch()
+    refused = warehouse("demo")
+    assert (refused.returncode, (home / "warehouse.duckdb").exists()) == (1, True)
+    assert "holds real data" in refused.stderr
+    (home / "demo").touch()
+    refused = warehouse("sync")
+    assert "holds the demo's data" in refused.stderr
+
+
+def test_every_command_is_in_the_readme_and_has_an_example() -> None:
+    commands = get_command(app).commands  # type: ignore[attr-defined]
+    for name, command in commands.items():
+        assert f"warehouse {name}" in README, name
+        assert command.epilog.startswith("Example: "), name
+    named = set(re.findall(r"`warehouse ([a-z]+)", README))
+    assert named <= set(commands), named - set(commands)
+
+
+def test_what_the_readme_names_exists() -> None:
+    root = Path(__file__).parents[2]
+    paths = re.findall(r"`((?:models|macros|tests|loaders|seeds|operations)/[^`<>{}… ]+)`", README)
+    assert paths
+    for path in paths:
+        if "billing" not in path:
+            assert (root / path).exists(), path
+    for model in re.findall(r"`(?:health|core|sales)\.(\w+)`", README):
+        assert list((root / "models").rglob(f"{model}.sql")), model
