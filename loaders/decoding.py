@@ -11,9 +11,11 @@ import re
 from dataclasses import dataclass, field
 from decimal import Decimal
 from itertools import pairwise
+from operator import attrgetter
 from typing import Any
 
 import msgspec
+import msgspec.inspect
 import xxhash
 
 from loaders.contracts import Contract, Entity
@@ -145,6 +147,7 @@ class RecordDecoder:
 
     def __init__(self, entity: Entity) -> None:
         self._entity = entity
+        self._time_fields = _time_fields(entity.contract)
         self._one = msgspec.json.Decoder(entity.contract)
         self._page: msgspec.json.Decoder[Any] = msgspec.json.Decoder(list[entity.contract])  # type: ignore[name-defined]
 
@@ -155,7 +158,7 @@ class RecordDecoder:
             records = self._page.decode(joined)
         except (msgspec.MsgspecError, ValueError, RecursionError):
             return self._decode_each(raws, hashes)
-        if NUL in joined or not all(map(_in_range, records)):
+        if NUL in joined or not self._in_range(records):
             return self._decode_each(raws, hashes)
         return DecodedPage(records, hashes, [None] * len(raws))
 
@@ -181,9 +184,17 @@ class RecordDecoder:
             record = msgspec.convert(value, self._entity.contract)
         if ESCAPED_NUL.search(raw):
             raise ValueError("Expected text without the character NUL (\\u0000)")
-        if not _in_range(record):
+        if not self._in_range([record]):
             raise ValueError("Expected times between the years 2 and 9998")
         return record, extra
+
+    def _in_range(self, records: list[Any]) -> bool:
+        """Whether every database can hold the times (an offset may lead out of year 1)."""
+        return all(
+            time is None or 1 < time.year < 9999
+            for name in self._time_fields
+            for time in map(attrgetter(name), records)
+        )
 
     def _dead_letter(self, raw: bytes, error: Exception) -> DeadLetter:
         try:
@@ -246,15 +257,19 @@ def _nested_contract(kind: Any) -> type[Contract] | None:
     return next((found for found in inner if found is not None), None)
 
 
-def _in_range(record: Any) -> bool:
-    """Whether every database can hold the record's times (an offset may lead out of year 1)."""
-    updated_at, created_at = record.updated_at, record.created_at
-    resolved_at = getattr(record, "resolved_at", None)
-    return (
-        1 < updated_at.year < 9999
-        and (created_at is None or 1 < created_at.year < 9999)
-        and (resolved_at is None or 1 < resolved_at.year < 9999)
-    )
+def _time_fields(contract: type[Contract]) -> tuple[str, ...]:
+    """Names of a contract's own fields that hold a time."""
+    info = msgspec.inspect.type_info(contract)
+    assert isinstance(info, msgspec.inspect.StructType)
+    return tuple(field.name for field in info.fields if _holds_time(field.type))
+
+
+def _holds_time(kind: msgspec.inspect.Type) -> bool:
+    if isinstance(kind, msgspec.inspect.Metadata):
+        return _holds_time(kind.type)
+    if isinstance(kind, msgspec.inspect.UnionType):
+        return any(map(_holds_time, kind.types))
+    return isinstance(kind, msgspec.inspect.DateTimeType)
 
 
 def _value_at(value: Any, path: str) -> str:

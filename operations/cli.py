@@ -148,13 +148,17 @@ def main() -> None:
     except WarehouseError as error:
         if "--json" in sys.argv:
             _print_json({"succeeded": False, "errors": [str(error)]})
-        Console(stderr=True, soft_wrap=True).print(f"[red]warehouse:[/] {error}", highlight=False)
+        else:
+            summary.print_error(Console(stderr=True, markup=False, highlight=False), str(error))
         sys.exit(1)
+    except KeyboardInterrupt:
+        sys.exit(130)
 
 
 def _run(plan: Plan, *, as_json: bool) -> None:
     settings = load_settings()
-    require_real_home(settings)
+    if plan.sources is not None:
+        require_real_home(settings)
     result = run_cycle(settings, plan, Reporter(silent=as_json))
     if as_json:
         _print_json(result.as_json())
@@ -172,9 +176,9 @@ def _show(result: CycleResult, target: Target) -> None:
             summary.print_dead_letters(console, target)
     if result.build is not None:
         summary.print_build(console, result.build)
-    errors = Console(stderr=True, soft_wrap=True)
+    errors = Console(stderr=True, markup=False, highlight=False)
     for error in result.errors:
-        errors.print(f"[red]failed:[/] {error}", highlight=False)
+        summary.print_error(errors, error)
 
 
 def _moment(text: str | None) -> datetime | None:

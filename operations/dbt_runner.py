@@ -63,6 +63,8 @@ def build(
     if results is None:
         reason = str(outcome.exception or "no reason given").strip().splitlines()
         raise BuildError(f"dbt {command} did not start: {' '.join(reason[:3])}")
+    if selectors and not results:
+        raise BuildError(f"nothing is called {' '.join(selectors)!r}; see `dbt ls` for the names")
     return _summary(results)
 
 

@@ -15,9 +15,8 @@ from typing import Any
 import httpx
 from rich.console import Console
 
-from ledger.errors import SettingsError
+from ledger.errors import SettingsError, SourceUnavailable
 from ledger.settings import Settings
-from loaders.sources import SOURCES
 from loaders.target import Target
 from operations import summary
 from operations.cycle import CycleResult, Plan, run_cycle
@@ -48,7 +47,9 @@ def run_demo(
             console.rule(f"{title}: sync and build", align="left")
             if results:
                 _advance(api)
-            plan = Plan("demo", sources=list(SOURCES), selectors=[], as_of=None if data else as_of)
+            plan = Plan(
+                "demo", sources=list(api["base_urls"]), selectors=[], as_of=None if data else as_of
+            )
             results.append(run_cycle(settings, plan, reporter))
             _show_cycle(console, results[-1])
     target = Target(settings)
@@ -89,8 +90,8 @@ def _api(data: str | None, scale: float, as_of: datetime) -> Iterator[dict[str, 
 
 
 def _point_sources_at(api: dict[str, Any]) -> None:
-    for source in SOURCES:
-        os.environ[f"SOURCES__{source.upper()}__BASE_URL"] = api["base_urls"][source]
+    for source, base_url in api["base_urls"].items():
+        os.environ[f"SOURCES__{source.upper()}__BASE_URL"] = base_url
         os.environ[f"SOURCES__{source.upper()}__API_TOKEN"] = api["token"]
         os.environ[f"SOURCES__{source.upper()}__REQUESTS_PER_MINUTE"] = "100000"
 
@@ -98,7 +99,10 @@ def _point_sources_at(api: dict[str, Any]) -> None:
 def _advance(api: dict[str, Any]) -> None:
     base = httpx.URL(api["base_urls"]["crm"])
     headers = {"authorization": f"Bearer {api['token']}"}
-    httpx.post(base.join("/_demo/advance"), headers=headers, timeout=60).raise_for_status()
+    try:
+        httpx.post(base.join("/_demo/advance"), headers=headers, timeout=60).raise_for_status()
+    except httpx.HTTPError as error:
+        raise SourceUnavailable(f"the demo's API has gone ({error}); run the demo again") from error
 
 
 def _show_cycle(console: Console, result: CycleResult) -> None:
@@ -106,7 +110,7 @@ def _show_cycle(console: Console, result: CycleResult) -> None:
     if result.build is not None:
         summary.print_build(console, result.build)
     for error in result.errors:
-        console.print(f"[red]failed:[/] {error}", highlight=False)
+        summary.print_error(console, error)
 
 
 def _show_marts(console: Console, settings: Settings, target: Target) -> None:

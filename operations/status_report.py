@@ -43,7 +43,7 @@ def collect(settings: Settings) -> dict[str, Any]:
 
 def show(console: Console, report: dict[str, Any]) -> None:
     """Print the report for a person."""
-    console.print(f"target [bold]{report['target']}[/], home {report['home']}", highlight=False)
+    console.print(f"target {report['target']}, home {report['home']}")
     if not report["runs"]:
         console.print("Nothing has run yet. Start with: warehouse init, or warehouse demo")
         return

@@ -7,6 +7,7 @@ from typing import Any
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from loaders.target import Target
 from operations.cycle import CycleResult
@@ -65,7 +66,13 @@ WIDTH = 140
 
 def open_console(*, quiet: bool = False) -> Console:
     """A console as wide as the terminal, or wide enough for every table when there is none."""
-    return Console(quiet=quiet, width=None if sys.stdout.isatty() else WIDTH)
+    width = None if sys.stdout.isatty() else WIDTH
+    return Console(quiet=quiet, width=width, markup=False, highlight=False)
+
+
+def print_error(console: Console, error: str) -> None:
+    """One failure, on one line; what it quotes is never read as markup."""
+    console.print(Text.assemble(("failed: ", "red"), error), soft_wrap=True)
 
 
 def print_syncs(console: Console, result: CycleResult) -> None:
@@ -79,7 +86,7 @@ def print_syncs(console: Console, result: CycleResult) -> None:
     for sync in result.syncs:
         counts = sync.counts
         figures = (counts.received, counts.landed, counts.duplicate, counts.dead, counts.deleted)
-        state = "[red]failed[/]" if sync.error else _minute(sync.cursor_after)
+        state = Text("failed", "red") if sync.error else Text(_minute(sync.cursor_after))
         row = (sync.entity.source, sync.entity.name, *(f"{figure:,}" for figure in figures))
         table.add_row(*row, state)
     console.print(table)
@@ -89,7 +96,7 @@ def print_build(console: Console, result: BuildResult) -> None:
     """One line: how many nodes ended how."""
     parts = [f"{count:,} {status}" for status, count in sorted(result.counts.items())]
     colour = "green" if result.succeeded else "red"
-    console.print(f"[{colour}]Built[/]: {', '.join(parts)}")
+    console.print(Text.assemble(("Built", colour), f": {', '.join(parts)}"))
 
 
 def print_dead_letters(console: Console, target: Target, limit: int = 12) -> None:

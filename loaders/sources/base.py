@@ -40,6 +40,7 @@ class ApiSource:
 
 REQUIRED = {"base_url": dlt.config, "api_token": dlt.secrets}
 FIXED = ("name", "entities")
+MAY_BE_0 = ("cursor_lag_seconds", "max_deleted_ratio", "retry_initial_seconds")
 
 
 def configured(source: ApiSource) -> ApiSource:
@@ -63,6 +64,12 @@ def configured(source: ApiSource) -> ApiSource:
                 + ("secrets.toml" if name == "api_token" else "config.toml")
             )
     found = replace(source, **values)
+    for name, value in vars(found).items():
+        if isinstance(value, int | float) and (value < 0 or (value == 0 and name not in MAY_BE_0)):
+            raise SettingsError(
+                f"source {source.name}: {name} is {value}; expected a number above 0 in "
+                f"SOURCES__{source.name.upper()}__{name.upper()} or [sources.{source.name}]"
+            )
     if not _is_web_address(found.base_url):
         raise SettingsError(
             f"source {source.name}: base_url is no web address; expected https://host/path in "

@@ -85,9 +85,11 @@
 {% macro hash_key(columns) -%}
     {%- set texts = [] -%}
     {%- for column in columns -%}
-        {%- do texts.append("coalesce(cast(" ~ column ~ " as text), '')") -%}
+        {%- set text = "coalesce(cast(" ~ column ~ " as text), '')" -%}
+        {#- Every part but the last says how long it is: no two lists of parts read alike. -#}
+        {%- do texts.append(text if loop.last else "cast(length(" ~ text ~ ") as text) || ':' || " ~ text) -%}
     {%- endfor -%}
-    md5({{ texts | join(" || chr(31) || ") }})
+    md5({{ texts | join(" || ") }})
 {%- endmacro %}
 
 

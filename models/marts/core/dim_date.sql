@@ -1,6 +1,39 @@
--- One row a day from `first_day` to `last_day`, with the holidays of `holiday_country`.
-with days as (
+-- One row a day from `first_day` to `last_day`, and a fact's day outside them: a wrong date is no
+-- reason to lose a fact. Holidays are those of `holiday_country`.
+with sales as (
+    select * from {{ ref('fct_sales') }}
+),
+
+feedback as (
+    select * from {{ ref('fct_feedback') }}
+),
+
+tickets as (
+    select * from {{ ref('fct_support_tickets') }}
+),
+
+spine as (
     {{ day_spine(var('first_day'), var('last_day')) }}
+),
+
+fact_days as (
+    select sales.date_key from sales
+    union
+    select feedback.date_key from feedback
+    union
+    select tickets.opened_date_key as date_key from tickets
+    union
+    select tickets.resolved_date_key as date_key from tickets
+),
+
+days as (
+    select spine.day from spine
+    union all
+    select cast(fact_days.date_key as date) as day
+    from fact_days
+    where
+        fact_days.date_key < '{{ var("first_day") }}'
+        or fact_days.date_key > '{{ var("last_day") }}'
 ),
 
 holidays as (
