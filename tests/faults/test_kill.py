@@ -86,7 +86,7 @@ def test_killed_at_random(
         turn += 1
         change(store, random_, turn)
         aim = aims.pop() if turn % 4 == 0 and aims else None
-        process = start(warehouse.settings, environment(), aim, modelled=turn % 2 == 0)
+        process = start(warehouse.settings, environment(), aim, modelled=turn % 3 == 0)
         if aim is None:
             process.join(random_.uniform(0.02, longest))
             process.kill()

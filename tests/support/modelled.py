@@ -26,7 +26,7 @@ BY_NAME = {entity.name: entity for entity in ENTITIES}
 Rows = Counter[tuple[Any, ...]]
 
 
-# Parsed once for each target and process: it does not depend on the database.
+# Parsed once for each database name and process.
 _MANIFESTS: dict[str, Any] = {}
 
 
@@ -36,8 +36,10 @@ class ModelledWarehouse:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.target = Target(settings)
-        if settings.target not in _MANIFESTS:
-            _MANIFESTS[settings.target] = invoke(settings, ["parse"]).result
+        # A manifest holds the name of the database.
+        self._name = str(settings.postgres_url and settings.postgres_url.database)
+        if self._name not in _MANIFESTS:
+            _MANIFESTS[self._name] = invoke(settings, ["parse"]).result
         self.dbt("seed")
 
     def dbt(
@@ -57,7 +59,7 @@ class ModelledWarehouse:
         arguments += ["--select", *selectors] if selectors else []
         arguments += ["--full-refresh"] if full else []
         arguments += ["--vars", json.dumps({"as_of": as_of.isoformat() if as_of else None})]
-        return invoke(self.settings, arguments, manifest=_MANIFESTS[self.settings.target])
+        return invoke(self.settings, arguments, manifest=_MANIFESTS[self._name])
 
     def land(
         self,
