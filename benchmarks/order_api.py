@@ -8,6 +8,8 @@ import json
 import socket
 import sys
 from collections import deque
+from datetime import UTC, datetime, timedelta
+from urllib.parse import urlencode
 
 import uvicorn
 from starlette.applications import Starlette
@@ -23,9 +25,10 @@ ORDER = (
     '{"id":"order-%d","customer_id":"customer-%d","status":"completed","currency":"GBP",'
     '"shipping_address":{"street":"%d High Street","city":"London","state":null,'
     '"country":"United Kingdom","zip_code":"N1 %d"},"created_at":"2026-01-01T08:26:00Z",'
-    '"updated_at":"2026-%s","items":[%s]}'
+    '"updated_at":"%s","items":[%s]}'
 )
 ITEMS = 3
+START = datetime(2025, 1, 1, tzinfo=UTC)
 
 
 def order(number: int, *, changed: bool) -> str:
@@ -34,7 +37,8 @@ def order(number: int, *, changed: bool) -> str:
         ITEM % (number, item, (number + item) % 5000, 1 + number % 5, number % 90)
         for item in range(ITEMS)
     )
-    moment = "02-01T00:00:00Z" if changed else f"01-01T{number % 24:02d}:00:00Z"
+    second = timedelta(seconds=number)
+    moment = "2026-02-01T00:00:00Z" if changed else (START + second).isoformat()
     return ORDER % (number, number % 20000, number % 300, number % 99, moment, items)
 
 
@@ -45,14 +49,17 @@ def create_app(count: int, changed: int) -> Starlette:
     def orders(request: Request) -> Response:
         since = request.query_params.get("modified_since", "")
         limit = int(request.query_params.get("limit", 1000))
-        first = count - changed if since >= "2026-01-02" else 0
+        first = 0
+        if since:
+            seconds = (datetime.fromisoformat(since) - START).total_seconds()
+            first = min(max(0, int(seconds)), count - changed)
         start = first + int(request.query_params.get("offset", 0))
         end = min(start + limit, count)
         rows = [order(n, changed=n >= count - changed) for n in range(start, end)]
         log.append({"since": since, "rows": len(rows)})
         following = "null"
         if end < count:
-            query = f"limit={limit}&offset={end - first}&modified_since={since}"
+            query = urlencode({"limit": limit, "offset": end - first, "modified_since": since})
             following = json.dumps(f"/commerce/orders?{query}")
         body = f'{{"data":[{",".join(rows)}],"next":{following}}}'
         return Response(body, media_type="application/json")
