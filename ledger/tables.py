@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 
 from sqlalchemy import (
     BigInteger,
+    Boolean,
     Column,
     DateTime,
     Dialect,
@@ -14,10 +15,13 @@ from sqlalchemy import (
     ForeignKey,
     Index,
     Integer,
+    LargeBinary,
     MetaData,
     Table,
     Text,
     TypeDecorator,
+    UniqueConstraint,
+    text,
 )
 
 SCHEMA = "ledger"
@@ -85,4 +89,78 @@ circuit_breakers = Table(
     Column("failure_count", Integer, nullable=False),
     Column("success_count", Integer, nullable=False),
     Column("opened_at", UtcDateTime),
+)
+
+# SQLite numbers rows by itself only where the key is an INTEGER.
+Sequence = BigInteger().with_variant(Integer, "sqlite")
+
+inbox = Table(
+    "inbox",
+    metadata,
+    Column("seq", Sequence, primary_key=True, autoincrement=True),
+    Column("way_in", Text, nullable=False),
+    Column("source", Text, nullable=False),
+    Column("event_id", Text, nullable=False),
+    Column("event_type", Text, nullable=False),
+    Column("entity", Text),
+    Column("is_deletion", Boolean, nullable=False),
+    Column("body", LargeBinary),
+    Column("body_hash", Text, nullable=False),
+    Column("position", Text),
+    Column("received_at", UtcDateTime, nullable=False),
+    Column("status", Text, nullable=False),
+    Column("batch_id", Text),
+    Column("landed_at", UtcDateTime),
+    Column("attempts", Integer, nullable=False, default=0),
+    Column("next_attempt_at", UtcDateTime),
+    Column("error", Text),
+    UniqueConstraint("source", "event_id", name="uq_inbox_source_event_id"),
+    Index(
+        "ix_inbox_waiting",
+        "seq",
+        sqlite_where=text("status = 'waiting'"),
+        postgresql_where=text("status = 'waiting'"),
+    ),
+    Index("ix_inbox_batch_id", "batch_id"),
+)
+
+inbox_totals = Table(
+    "inbox_totals",
+    metadata,
+    Column("way_in", Text, primary_key=True),
+    Column("source", Text, primary_key=True),
+    Column("received", BigInteger, nullable=False),
+    Column("duplicate", BigInteger, nullable=False),
+    Column("landed_and_pruned", BigInteger, nullable=False),
+)
+
+dead_letters = Table(
+    "dead_letters",
+    metadata,
+    Column("dead_letter_id", Text, primary_key=True),
+    Column("way_in", Text, nullable=False),
+    Column("source", Text, nullable=False),
+    Column("entity", Text),
+    Column("event_id", Text),
+    Column("event_type", Text),
+    Column("record_id", Text),
+    Column("error", Text, nullable=False),
+    Column("payload", LargeBinary, nullable=False),
+    Column("position", Text),
+    Column("first_seen_at", UtcDateTime, nullable=False),
+    Column("status", Text, nullable=False),
+    Column("replays", Integer, nullable=False),
+    Column("last_replayed_at", UtcDateTime),
+    Index("ix_dead_letters_status", "status", "first_seen_at"),
+)
+
+stream_positions = Table(
+    "stream_positions",
+    metadata,
+    Column("topic", Text, primary_key=True),
+    Column("partition", Integer, primary_key=True),
+    Column("next_offset", BigInteger, nullable=False),
+    Column("high_watermark", BigInteger, nullable=False),
+    Column("lag", BigInteger, nullable=False),
+    Column("observed_at", UtcDateTime, nullable=False),
 )

@@ -1,13 +1,13 @@
 """Decoded records ─▶ Arrow tables, one a raw table, in the columns of `columns.py`."""
 
-import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from operator import attrgetter
 from typing import Any
 
 import pyarrow as pa
 
+from ledger.dead_letters import letter_id
 from loaders.columns import DEAD_LETTERS, Column, RawTable, tables_of
 from loaders.contracts import MONEY_PRECISION, MONEY_SCALE, Entity
 from loaders.decoding import DeadLetter, DecodedPage, encode_json
@@ -37,56 +37,79 @@ class TableBuilder:
         self._own, *self._children = tables_of(entity)
 
     def build(
-        self, page: DecodedPage, received_at: datetime, *, deleted: bool = False
+        self,
+        page: DecodedPage,
+        received_at: datetime | Sequence[datetime],
+        *,
+        deleted: bool | Sequence[bool] = False,
+        position: Mapping[str, Sequence[Any]] | None = None,
     ) -> dict[str, pa.Table]:
-        """Tables of a page, by name; none for a nested list without items."""
+        """Tables of a page, by name; none for a nested list without items.
+
+        `received_at` and `deleted` are one value for all or one a record; `position` holds the
+        values of `columns.POSITION`, for an entity that has them.
+        """
         count = len(page.records)
         if not count:
             return {}
+        received = received_at if isinstance(received_at, Sequence) else [received_at] * count
+        gone = deleted if isinstance(deleted, Sequence) else [deleted] * count
         extras = [_encode(_own_extra(extra, self._children)) for extra in page.extras]
-        meta = _metadata(extras, page.hashes, [deleted] * count, received_at)
+        meta = _metadata(extras, page.hashes, gone, received) | dict(position or {})
         tables = {self._own.name: _table(self._own, page.records, meta, page.records)}
         for child in self._children:
-            table = self._build_child(child, page, received_at, deleted=deleted)
+            table = self._build_child(child, page, received, gone)
             if table.num_rows:
                 tables[child.name] = table
         return tables
 
     def _build_child(
-        self, child: RawTable, page: DecodedPage, received_at: datetime, *, deleted: bool
+        self,
+        child: RawTable,
+        page: DecodedPage,
+        received: Sequence[datetime],
+        deleted: Sequence[bool],
     ) -> pa.Table:
         field = child.list_field
         assert field is not None
-        parents: list[Any] = []
+        places: list[int] = []
         items: list[Any] = []
-        hashes: list[str] = []
         extras: list[str | None] = []
-        for record, row_hash, extra in zip(page.records, page.hashes, page.extras, strict=True):
+        for place, (record, extra) in enumerate(zip(page.records, page.extras, strict=True)):
             own = getattr(record, field)
-            parents.extend([record] * len(own))
+            places.extend([place] * len(own))
             items.extend(own)
-            hashes.extend([row_hash] * len(own))
             found = extra.get(field) if extra else None
             extras.extend(map(_encode, found) if found else [None] * len(own))
-        meta = _metadata(extras, hashes, [deleted] * len(items), received_at)
-        return _table(child, items, meta, parents)
+        meta = _metadata(
+            extras,
+            [page.hashes[place] for place in places],
+            [deleted[place] for place in places],
+            [received[place] for place in places],
+        )
+        return _table(child, items, meta, [page.records[place] for place in places])
 
 
-def dead_letter_table(entity: Entity, letters: Sequence[DeadLetter], seen_at: datetime) -> pa.Table:
+def dead_letter_table(
+    entity: Entity,
+    letters: Sequence[DeadLetter],
+    seen_at: datetime,
+    positions: Sequence[str | None] | None = None,
+) -> pa.Table:
     """Rows of `raw.dead_letters`; the id is the same whenever the same bytes come again."""
     rows = []
-    for letter in letters:
+    for place, letter in enumerate(letters):
         payload, encoding = letter.encoded()
-        prefix = f"{entity.source}\n{entity.name}\n".encode()
         rows.append(
             {
-                "dead_letter_id": hashlib.sha256(prefix + letter.payload).hexdigest(),
+                "dead_letter_id": letter_id(entity.source, entity.name, letter.payload),
                 "source": entity.source,
                 "entity": entity.name,
                 "record_id": _storable(letter.record_id),
                 "error": _storable(letter.error),
                 "payload": payload,
                 "payload_encoding": encoding,
+                "position": positions[place] if positions else None,
                 "first_seen_at": seen_at,
             }
         )
@@ -109,6 +132,8 @@ def _table(
         kind = schema.field(column.name).type
         if pa.types.is_decimal(kind):
             arrays.append(pa.array(values, pa.string()).cast(kind))
+        elif column.is_json:
+            arrays.append(pa.array(map(_encode, values), kind))
         else:
             arrays.append(pa.array(values, kind))
     return pa.Table.from_arrays(arrays, schema=schema)
@@ -124,13 +149,16 @@ def _values(column: Column, rows: Sequence[Any]) -> list[Any]:
 
 
 def _metadata(
-    extras: list[str | None], hashes: list[str], deleted: list[bool], received_at: datetime
+    extras: Sequence[str | None],
+    hashes: Sequence[str],
+    deleted: Sequence[bool],
+    received_at: Sequence[datetime],
 ) -> dict[str, Any]:
     return {
         "_extra": extras,
         "_row_hash": hashes,
         "_is_deleted": deleted,
-        "_received_at": [received_at] * len(hashes),
+        "_received_at": received_at,
     }
 
 

@@ -19,7 +19,7 @@ from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_aft
 from ledger.errors import CircuitOpen, SourceRefused, SourceUnavailable
 from ledger.runs import now
 from loaders.contracts import Entity
-from loaders.decoding import PageError, read_envelope
+from loaders.envelope import PageError, read_envelope
 from loaders.sources.base import ApiSource
 
 REFUSALS = {

@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 import msgspec.inspect as inspect
 
-from loaders.contracts import Entity
+from loaders.contracts import USER_EVENTS, Entity
 
 
 @dataclass(frozen=True)
@@ -25,6 +25,8 @@ class Column:
     path: tuple[str, ...] = ()
     of_parent: bool = False
     """In a child table: whether the value is the parent record's."""
+    is_json: bool = False
+    """Whether a value of any shape is kept as JSON text."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +63,7 @@ DEAD_LETTERS = RawTable(
         Column("error", "text", "Which field broke which rule, and its value."),
         Column("payload", "text", "The record's bytes as text, or in base64."),
         Column("payload_encoding", "text", "How `payload` gives the bytes: utf-8 or base64."),
+        Column("position", "text", "Topic, partition and offset of a message, as JSON text."),
         Column("first_seen_at", "timestamptz", "When the load that holds this row received it."),
         METADATA[-1],
     ),
@@ -122,19 +125,64 @@ SYNC_CURSORS = RawTable(
         METADATA[-1],
     ),
 )
+POSITION = (
+    Column("_topic", "text", "Topic that the message came from."),
+    Column("_partition", "bigint", "Partition of the topic."),
+    Column("_offset", "bigint", "Offset in the partition."),
+)
+"""Where a message of a topic lay; columns of the entity's table, beside `METADATA`."""
+EVENTS_WEBHOOK = RawTable(
+    "events_webhook",
+    "One row a webhook event that carries no entity of the contracts, untouched.",
+    (
+        Column("source", "text", "Source that sent the event."),
+        Column("event_id", "text", "Id of the event; one a source."),
+        Column("event_type", "text", "Type of the event, as sent."),
+        Column("payload", "text", "The body, as sent."),
+        METADATA[-2],
+        METADATA[-1],
+    ),
+)
+INBOX_BATCHES = RawTable(
+    "inbox_batches",
+    "One row a batch of the ledger's inbox. It lands in the same load as the batch's events, so"
+    " that a batch is known to be here or not.",
+    (
+        Column("batch_id", "text", "Id of the batch in the ledger."),
+        Column("events", "bigint", "Events of the batch."),
+        METADATA[-1],
+    ),
+)
+STREAM_OFFSETS = RawTable(
+    "stream_offsets",
+    "One row a partition and load of the stream: where to read on. It lands in the same load as the"
+    " messages, so that both are durable together.",
+    (
+        Column("topic", "text", "Topic that was read."),
+        Column("partition", "bigint", "Partition of the topic."),
+        Column("next_offset", "bigint", "Offset of the first message not landed yet."),
+        Column("run_id", "text", "Run of the ledger that landed it."),
+        METADATA[-2],
+        METADATA[-1],
+    ),
+)
 REFERENCE = (CITIES, COUNTRIES)
+LANDING = (DLT_LOADS, DEAD_LETTERS, SYNC_CURSORS, INBOX_BATCHES, STREAM_OFFSETS)
 _INSPECTED = {
     inspect.StrType: "text",
     inspect.LiteralType: "text",
     inspect.IntType: "bigint",
     inspect.BoolType: "boolean",
     inspect.DateTimeType: "timestamptz",
+    inspect.DictType: "text",
 }
 
 
 def tables_of(entity: Entity) -> tuple[RawTable, ...]:
     """The raw tables that `entity` lands in: its own, then one for each nested list."""
-    own = RawTable(entity.table, _summary(entity.contract), (*_columns(entity.contract), *METADATA))
+    position = POSITION if entity == USER_EVENTS else ()
+    columns = (*_columns(entity.contract), *position, *METADATA)
+    own = RawTable(entity.table, _summary(entity.contract), columns)
     return (own, *(_child_table(entity, name, child) for name, child in entity.children.items()))
 
 
@@ -162,7 +210,8 @@ def _columns(contract: type[msgspec.Struct], path: tuple[str, ...] = ()) -> Iter
             yield from _columns(kind.cls, here)
             continue
         data_type = meta.get("data_type") or _INSPECTED[type(kind)]
-        yield Column("_".join(here), data_type, meta["description"], here)
+        is_json = isinstance(kind, inspect.DictType)
+        yield Column("_".join(here), data_type, meta["description"], here, is_json=is_json)
 
 
 def _fields(contract: type[Any]) -> tuple[inspect.Field, ...]:

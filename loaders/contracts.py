@@ -10,7 +10,7 @@ Times are ISO 8601 with an offset, money is decimal text, ids are text.
 
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from msgspec import Meta, Struct
 
@@ -180,6 +180,21 @@ class Feedback(Contract, kw_only=True, frozen=True):
     updated_at: UpdatedAt
 
 
+class UserEvent(Contract, kw_only=True, frozen=True):
+    """One row a message of the user event topic."""
+
+    id: Annotated[Id, Meta(description="Event id, unique over the topic.")]
+    user_id: Annotated[Id, Meta(description="User that did it.")]
+    company_id: Annotated[Id | None, Meta(description="Company that the user acted for.")] = None
+    type: Annotated[str, Meta(description="What was done, such as `purchase`.", min_length=1)]
+    amount: Annotated[Money | None, Meta(description="Amount of a purchase.")] = None
+    currency: Annotated[str | None, Meta(description="Currency of the amount.")] = None
+    occurred_at: Annotated[Time, Meta(description="When it happened.")]
+    properties: Annotated[
+        dict[str, Any] | None, Meta(description="Whatever else was sent, as JSON text.")
+    ] = None
+
+
 @dataclass(frozen=True)
 class Entity:
     """One kind of record of one source: `path` below the base URL, `raw.<source>__<name>`."""
@@ -206,6 +221,10 @@ ENTITIES: tuple[Entity, ...] = (
     Entity("support", "tickets", Ticket),
     Entity("support", "feedback", Feedback),
 )
+
+
+USER_EVENTS = Entity("events", "user_events", UserEvent)
+"""Messages of the topic: they have no version, for an event does not change."""
 
 
 def entities_of(source: str) -> tuple[Entity, ...]:

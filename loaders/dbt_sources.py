@@ -4,19 +4,21 @@ contracts ─▶ columns ─▶ `models/staging/<source>/_<source>__sources.yml`
 a unit test fails when a file is stale.
 """
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from loaders.columns import DEAD_LETTERS, DLT_LOADS, REFERENCE, SYNC_CURSORS, RawTable, tables_of
-from loaders.contracts import ENTITIES
+from loaders.columns import EVENTS_WEBHOOK, LANDING, REFERENCE, RawTable, tables_of
+from loaders.contracts import ENTITIES, USER_EVENTS
 
 HEADER = "# Generated from loaders/contracts.py by `make contracts`: change the contract instead.\n"
 OVERVIEW = {
     "crm": "CRM API: accounts, companies and their users.",
     "commerce": "Commerce API: customers, products and orders.",
     "support": "Support API: tickets and feedback.",
+    "events": "Pushed events: messages of the user event topic, and webhooks of other types.",
     "reference": "GeoNames reference data, from an offline library.",
     "raw": "What the landing itself writes: completed loads and rejected records.",
 }
@@ -29,12 +31,23 @@ FRESHNESS = {
 def source_files() -> dict[Path, str]:
     """Every generated file: path below the project's root, and text."""
     tables: dict[str, list[RawTable]] = {}
-    for entity in ENTITIES:
+    for entity in (*ENTITIES, USER_EVENTS):
         tables.setdefault(entity.source, []).extend(tables_of(entity))
+    tables[USER_EVENTS.source].append(EVENTS_WEBHOOK)
     files = {_path(name): _render(name, own, fresh=True) for name, own in tables.items()}
     files[_path("reference")] = _render("reference", list(REFERENCE), fresh=False)
-    files[_path("raw")] = _render("raw", [DLT_LOADS, DEAD_LETTERS, SYNC_CURSORS], fresh=False)
+    files[_path("raw")] = _render("raw", list(LANDING), fresh=False)
     return files
+
+
+def selectors_of(tables: Iterable[str]) -> list[str]:
+    """dbt selectors of everything downstream of these raw tables, in a stable order."""
+    names = {
+        table.name: f"source:{entity.source}.{_name(entity.source, table)}+"
+        for entity in (*ENTITIES, USER_EVENTS)
+        for table in tables_of(entity)
+    }
+    return sorted(names[table] for table in tables if table in names)
 
 
 def write(root: Path) -> list[Path]:
@@ -66,10 +79,14 @@ def _render(name: str, tables: list[RawTable], *, fresh: bool) -> str:
     return HEADER + text
 
 
+def _name(source: str, table: RawTable) -> str:
+    """Name of a raw table within its dbt source."""
+    return table.name.removeprefix(f"{source}__").removeprefix(f"{source}_").lstrip("_")
+
+
 def _table(source: str, table: RawTable) -> dict[str, Any]:
-    name = table.name.removeprefix(f"{source}__").lstrip("_")
     return {
-        "name": name,
+        "name": _name(source, table),
         "identifier": table.name,
         "description": table.description,
         "columns": [

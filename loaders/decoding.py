@@ -6,11 +6,9 @@ what was sent is dropped here: records out = records in.
 """
 
 import base64
-import json
 import re
 from dataclasses import dataclass, field
 from decimal import Decimal
-from itertools import pairwise
 from operator import attrgetter
 from typing import Any
 
@@ -22,18 +20,6 @@ from loaders.contracts import Contract, Entity
 
 NUL = b"\\u0000"
 ESCAPED_NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
-TOKEN = re.compile(rb'"(?:[^"\\]|\\.)*+"|[][{},]', re.DOTALL)
-
-
-class PageError(Exception):
-    """The body is not a page; asking again may help."""
-
-
-class Envelope(msgspec.Struct):
-    """The wire format of a page; records stay raw bytes."""
-
-    data: list[msgspec.Raw]
-    next: str | None
 
 
 @dataclass(frozen=True)
@@ -43,6 +29,8 @@ class DeadLetter:
     record_id: str | None
     error: str
     payload: bytes
+    place: int = 0
+    """Its place in what was decoded."""
 
     def encoded(self) -> tuple[str, str]:
         """The bytes as text and the name of the encoding (PostgreSQL text holds no NUL)."""
@@ -57,77 +45,13 @@ class DeadLetter:
 
 @dataclass
 class DecodedPage:
-    """Records and their hashes and extras, by position; `dead` are the others."""
+    """Records with their hashes, extras and places in what was decoded; `dead` are the others."""
 
     records: list[Any] = field(default_factory=list)
     hashes: list[str] = field(default_factory=list)
     extras: list[Any] = field(default_factory=list)
+    places: list[int] = field(default_factory=list)
     dead: list[DeadLetter] = field(default_factory=list)
-
-
-def read_envelope(body: bytes) -> Envelope:
-    """Take a page apart.
-
-    Raises:
-        PageError: not JSON, cut off, or not `{"data": [...], "next": ...}`.
-    """
-    try:
-        return _ENVELOPE.decode(body)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        if (envelope := _split(body)) is not None:
-            return envelope
-        start = body[:60].decode("utf-8", "replace")
-        raise PageError(f"no page of records ({error}); it begins {start!r}") from error
-
-
-def _split(body: bytes) -> Envelope | None:
-    """Take a page apart by its brackets, where a record is JSON that msgspec does not take.
-
-    A lone surrogate or deep nesting in one record must not keep the others from landing. None: the
-    page itself is broken.
-    """
-    cuts = _cuts(body)
-    raws = [body[start + 1 : end].strip() for start, end in pairwise(cuts)]
-    if not raws or not all(map(_is_json, raws)):
-        return None
-    try:
-        envelope = _ENVELOPE.decode(body[: cuts[0] + 1] + body[cuts[-1] :])
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        return None
-    return Envelope([msgspec.Raw(raw) for raw in raws], envelope.next)
-
-
-def _cuts(body: bytes) -> list[int]:
-    """Where the list `data` begins, its commas and where it ends."""
-    depth, cuts = 0, list[int]()
-    for token in TOKEN.finditer(body):
-        sign, place = token.group(), token.start()
-        if sign in b"[{":
-            depth += 1
-            if depth == 2 and not cuts and _DATA.search(body, 0, place):
-                cuts.append(place)
-        elif sign in b"]}":
-            depth -= 1
-            if depth == 1 and cuts:
-                return [*cuts, place]
-        elif sign == b"," and depth == 2 and cuts:
-            cuts.append(place)
-    return []
-
-
-def _is_json(raw: bytes) -> bool:
-    try:
-        json.loads(raw.decode("utf-8", "replace"), parse_constant=_refuse)
-    except RecursionError:
-        return True
-    except ValueError as error:
-        # More digits than Python converts are still JSON.
-        return "digits" in str(error)
-    return True
-
-
-def _refuse(constant: str) -> None:
-    raise ValueError(constant)
 
 
 class _Head(msgspec.Struct):
@@ -136,10 +60,9 @@ class _Head(msgspec.Struct):
     id: str
 
 
-_ENVELOPE = msgspec.json.Decoder(Envelope)
 _ANY = msgspec.json.Decoder(float_hook=Decimal)
+_VALUE = msgspec.json.Decoder(msgspec.Raw)
 _HEAD = msgspec.json.Decoder(_Head)
-_DATA = re.compile(rb'\A\s*\{(?s:.*)"data"\s*:\s*\Z')
 
 
 class RecordDecoder:
@@ -160,19 +83,28 @@ class RecordDecoder:
             return self._decode_each(raws, hashes)
         if NUL in joined or not self._in_range(records):
             return self._decode_each(raws, hashes)
-        return DecodedPage(records, hashes, [None] * len(raws))
+        return DecodedPage(records, hashes, [None] * len(raws), list(range(len(raws))))
+
+    def decode_apart(self, raws: list[bytes], hashes: list[str]) -> DecodedPage:
+        """Decode bytes of which nobody knows that each is JSON: one must not run into the next."""
+        return (
+            self.decode(raws, hashes)
+            if all(map(_is_json_value, raws))
+            else (self._decode_each(raws, hashes))
+        )
 
     def _decode_each(self, raws: list[bytes], hashes: list[str]) -> DecodedPage:
         page = DecodedPage()
-        for raw, hashed in zip(raws, hashes, strict=True):
+        for place, (raw, hashed) in enumerate(zip(raws, hashes, strict=True)):
             try:
                 record, extra = self._decode_one(raw)
             except (msgspec.MsgspecError, ValueError, RecursionError) as error:
-                page.dead.append(self._dead_letter(raw, error))
+                page.dead.append(self._dead_letter(place, raw, error))
                 continue
             page.records.append(record)
             page.hashes.append(hashed)
             page.extras.append(extra)
+            page.places.append(place)
         return page
 
     def _decode_one(self, raw: bytes) -> tuple[Contract, Any]:
@@ -196,7 +128,7 @@ class RecordDecoder:
             for time in map(attrgetter(name), records)
         )
 
-    def _dead_letter(self, raw: bytes, error: Exception) -> DeadLetter:
+    def _dead_letter(self, place: int, raw: bytes, error: Exception) -> DeadLetter:
         try:
             value = _ANY.decode(raw)
         except (msgspec.MsgspecError, ValueError, RecursionError):
@@ -211,7 +143,15 @@ class RecordDecoder:
             text = f"{name}: {reason}"
         else:
             text = f"{name}: {path}: {reason}; value {_value_at(value, path)}"
-        return DeadLetter(record_id if isinstance(record_id, str) else None, text, raw)
+        return DeadLetter(record_id if isinstance(record_id, str) else None, text, raw, place)
+
+
+def _is_json_value(raw: bytes) -> bool:
+    try:
+        _VALUE.decode(raw)
+    except (msgspec.MsgspecError, ValueError, RecursionError):
+        return False
+    return True
 
 
 def _id_of(raw: bytes) -> str | None:

@@ -33,16 +33,19 @@ def known_records(target: Target, entity: Entity, since: datetime | None) -> Kno
     """Hashes of the live records changed since `since` (None: all), and all dead letter ids.
 
     Of several contents of one version only the last received is known: bytes that come back
-    after others of the same `updated_at` are news.
+    after others of the same `updated_at` are news. What was pushed does not move `newest`: it says
+    nothing about how far the source can be pulled.
     """
     where = COMPLETE if since is None else f"{COMPLETE} and updated_at >= ?"
+    pulled = f"_dlt_load_id in (select load_id from {RAW}._dlt_loads where schema_name = ?)"
     rows = target.fetch(
-        "select _row_hash, min(id), max(updated_at) from (select id, _row_hash, updated_at,"
+        f"select _row_hash, min(id), max(case when {pulled} then updated_at end)"
+        " from (select id, _row_hash, updated_at, _dlt_load_id,"
         " _is_deleted, row_number() over (partition by id, updated_at"
         " order by _received_at desc, _row_hash desc, _is_deleted desc) as version_rank"
         f" from {RAW}.{entity.table} where {where}) as ranked"
         " where version_rank = 1 and not _is_deleted group by _row_hash",
-        () if since is None else (since,),
+        (entity.source,) if since is None else (entity.source, since),
     )
     letters = target.fetch(
         f"select distinct dead_letter_id from {RAW}.dead_letters"
@@ -50,7 +53,7 @@ def known_records(target: Target, entity: Entity, since: datetime | None) -> Kno
         (entity.source, entity.name),
     )
     hashes = {row[0]: row[1] for row in rows}
-    newest = max((row[2] for row in rows), default=None)
+    newest = max((row[2] for row in rows if row[2]), default=None)
     return Known(hashes, newest, {row[0] for row in letters})
 
 

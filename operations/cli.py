@@ -5,19 +5,23 @@ Exit codes: 0 all went well; 1 something failed, and the message says what and w
 
 import json
 import sys
-from datetime import UTC, datetime
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 
-from ledger.errors import SettingsError, WarehouseError
+from ledger.errors import WarehouseError
 from ledger.settings import load_settings
 from loaders.target import Target
-from operations import demo_journey, init_home, status_report, summary
+from operations import dead_letter_commands, demo_journey, init_home, status_report, summary
 from operations.cycle import CycleResult, Plan, chosen_sources, run_cycle
 from operations.home import require_real_home
+from operations.moments import moment
 from operations.progress import Reporter
+from operations.service.logs import set_up_logs
+from operations.service.serve import consume
+from operations.service.serve import serve as serve_forever
+from operations.service.settings import configured_service
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -26,6 +30,8 @@ app = typer.Typer(
     rich_markup_mode="rich",
     help="The customer health warehouse: which customers are healthy, which are leaving, and why.",
 )
+
+app.add_typer(dead_letter_commands.app, name="dead-letters")
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object for machines.")]
 WaitOption = Annotated[
@@ -70,7 +76,7 @@ def build(
         "build",
         selectors=selectors or [],
         full_refresh=full_refresh,
-        as_of=_moment(as_of),
+        as_of=moment("--as-of", as_of),
         wait_seconds=wait,
     )
     _run(plan, as_json=as_json)
@@ -91,7 +97,7 @@ def run(
         selectors=[],
         full=full,
         full_refresh=full_refresh,
-        as_of=_moment(as_of),
+        as_of=moment("--as-of", as_of),
         wait_seconds=wait,
     )
     _run(plan, as_json=as_json)
@@ -141,6 +147,32 @@ def status(as_json: JsonOption = False) -> None:
         status_report.show(summary.open_console(), report)
 
 
+@app.command(epilog="Example: WEBHOOKS__CRM__SECRETS=whsec_... warehouse serve --port 8080")
+def serve(
+    host: Annotated[str | None, typer.Option(help="Address; 127.0.0.1 by default.")] = None,
+    port: Annotated[
+        int | None, typer.Option(help="Port; 8080 by default, 0 takes a free one.", min=0)
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Log JSON lines.")] = False,
+) -> None:
+    """Take webhooks in, read the stream, sync on schedule, and keep the marts up to date."""
+    settings = load_settings()
+    require_real_home(settings)
+    set_up_logs(as_json=as_json)
+    serve_forever(settings, configured_service(host, port))
+
+
+@app.command(epilog="Example: STREAM__BOOTSTRAP_SERVERS=kafka:9092 warehouse stream")
+def stream(
+    as_json: Annotated[bool, typer.Option("--json", help="Log JSON lines.")] = False,
+) -> None:
+    """Land the Kafka topic and keep the marts up to date; `serve` does this too."""
+    settings = load_settings()
+    require_real_home(settings)
+    set_up_logs(as_json=as_json)
+    consume(settings, configured_service())
+
+
 def main() -> None:
     """Entry of the command; a foreseeable error is one line, not a traceback."""
     try:
@@ -179,18 +211,6 @@ def _show(result: CycleResult, target: Target) -> None:
     errors = Console(stderr=True, markup=False, highlight=False)
     for error in result.errors:
         summary.print_error(errors, error)
-
-
-def _moment(text: str | None) -> datetime | None:
-    if text is None:
-        return None
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError as error:
-        raise SettingsError(
-            f"--as-of is {text!r}; give a date or time such as 2026-01-31T00:00:00+00:00"
-        ) from error
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def _print_json(value: dict[str, Any]) -> None:

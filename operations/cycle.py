@@ -1,19 +1,31 @@
-"""The cycle: lock ─▶ sync the sources ─▶ build ─▶ one result that says whether all went well."""
+"""The cycle: lock ─▶ land what was pushed ─▶ sync ─▶ build ─▶ one result that says how it went.
+
+The commands run one cycle; the service runs one every few seconds and builds only what is
+downstream of the raw tables that have news.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from sqlalchemy import Engine
+
 from ledger.engine import open_ledger
 from ledger.errors import BuildError, SettingsError, SourceError
 from ledger.lock import run_lock
 from ledger.runs import recorded_run
 from ledger.settings import Settings
+from loaders.columns import tables_of
+from loaders.dbt_sources import selectors_of
+from loaders.dead_letters import register_landed
+from loaders.inbox_landing import InboxLanding, LandedInbox
 from loaders.reference import sync_reference
 from loaders.sources import SOURCES
 from loaders.sources.base import configured
+from loaders.stream import LandedStream, StreamReader
 from loaders.sync import EntitySync, SourceSync
+from loaders.target import Target
 from operations.dbt_runner import BuildResult, build
 from operations.progress import Reporter
 
@@ -25,6 +37,8 @@ class CycleResult:
     """What a command did."""
 
     run_id: str = ""
+    inbox: LandedInbox | None = None
+    stream: LandedStream | None = None
     syncs: list[EntitySync] = field(default_factory=list)
     build: BuildResult | None = None
     errors: list[str] = field(default_factory=list)
@@ -34,12 +48,35 @@ class CycleResult:
         """Whether nothing went wrong; rejected records are kept and do not count as wrong."""
         return not self.errors
 
+    @property
+    def news(self) -> set[str]:
+        """Raw tables that have rows they had not before."""
+        found = {
+            table.name
+            for sync in self.syncs
+            for table in tables_of(sync.entity)
+            if sync.counts.landed or sync.counts.deleted
+        }
+        if self.inbox:
+            found |= self.inbox.tables
+        if self.stream:
+            found |= self.stream.tables
+        return found
+
+    @property
+    def dead(self) -> int:
+        """Records of pulls and the stream that became dead letters in raw."""
+        dead = sum(sync.counts.dead for sync in self.syncs)
+        return dead + (self.stream.counts.dead if self.stream else 0)
+
     def as_json(self) -> dict[str, Any]:
         """For `--json`."""
         return {
             "run_id": self.run_id,
             "succeeded": self.succeeded,
             "errors": self.errors,
+            "inbox": self.inbox and {"landed": self.inbox.landed, "dead": self.inbox.dead},
+            "stream": self.stream and vars(self.stream.counts),
             "syncs": [_sync_json(sync) for sync in self.syncs],
             "build": None if self.build is None else vars(self.build),
         }
@@ -47,7 +84,7 @@ class CycleResult:
 
 @dataclass(frozen=True)
 class Plan:
-    """What a cycle is to do. `sources` None: no sync; `selectors` None: no build."""
+    """What a cycle is to do. `sources` None: no sync, no inbox; `selectors` None: no build."""
 
     command: str
     sources: Sequence[str] | None = None
@@ -56,6 +93,15 @@ class Plan:
     full_refresh: bool = False
     as_of: datetime | None = None
     wait_seconds: float = 0.0
+    inbox: InboxLanding | None = None
+    """Kept by the service; else one is made."""
+    stream: StreamReader | None = None
+    news: frozenset[str] | None = None
+    """Raw tables that no build has seen yet: build what is downstream of these and of the cycle's
+    own; None: build the selectors."""
+    tests: bool = True
+    """Whether the build also tests what it builds."""
+    manifest: Any = None
 
 
 def chosen_sources(names: Sequence[str]) -> list[str]:
@@ -70,7 +116,9 @@ def chosen_sources(names: Sequence[str]) -> list[str]:
     return list(dict.fromkeys(names)) or list(SOURCES)
 
 
-def run_cycle(settings: Settings, plan: Plan, reporter: Reporter) -> CycleResult:
+def run_cycle(
+    settings: Settings, plan: Plan, reporter: Reporter, ledger: Engine | None = None
+) -> CycleResult:
     """Do what `plan` says, under the run lock and recorded in the ledger.
 
     A source that fails does not keep the others, or the build, from running.
@@ -81,28 +129,55 @@ def run_cycle(settings: Settings, plan: Plan, reporter: Reporter) -> CycleResult
     result = CycleResult()
     configurations = [configured(SOURCES[name]) for name in plan.sources or ()]
     with run_lock(settings, plan.command, plan.wait_seconds):
-        ledger = open_ledger(settings)
+        own = ledger is None
+        ledger = ledger or open_ledger(settings)
         try:
             with recorded_run(ledger, plan.command, settings.target) as run_id:
                 result.run_id = run_id
                 if plan.sources is not None:
+                    _land_pushed(settings, ledger, plan, result)
+                if configurations:
                     sync_reference(settings, ledger, run_id)
                 for source in configurations:
                     sync = SourceSync(settings, ledger, source, run_id, full=plan.full)
                     _sync_one(sync, source.name, result, reporter)
-                if plan.selectors is not None:
-                    _build(settings, plan, result, reporter)
+                if result.dead:
+                    register_landed(Target(settings), ledger)
+                _build_if_asked(settings, plan, result, reporter)
                 if result.errors:
                     raise _FailedCycleError("; ".join(result.errors))
         except _FailedCycleError:
             pass
         finally:
-            ledger.dispose()
+            if own:
+                ledger.dispose()
     return result
 
 
 class _FailedCycleError(Exception):
     """Carries the failures of a cycle into the ledger's row of the run."""
+
+
+def _land_pushed(settings: Settings, ledger: Engine, plan: Plan, result: CycleResult) -> None:
+    landing = plan.inbox
+    if landing is None:
+        landing = InboxLanding(settings, ledger)
+        landing.heal()
+    result.inbox = landing.run()
+    if plan.stream is not None:
+        result.stream = plan.stream.land(result.run_id)
+
+
+def _build_if_asked(
+    settings: Settings, plan: Plan, result: CycleResult, reporter: Reporter
+) -> None:
+    if plan.news is None:
+        if plan.selectors is not None:
+            _build(settings, plan, plan.selectors, result, reporter)
+        return
+    selectors = selectors_of(plan.news | result.news)
+    if selectors:
+        _build(settings, plan, selectors, result, reporter)
 
 
 def _sync_one(sync: SourceSync, name: str, result: CycleResult, reporter: Reporter) -> None:
@@ -116,15 +191,27 @@ def _sync_one(sync: SourceSync, name: str, result: CycleResult, reporter: Report
     result.errors.extend(dict.fromkeys(entity.error for entity in syncs if entity.error))
 
 
-def _build(settings: Settings, plan: Plan, result: CycleResult, reporter: Reporter) -> None:
+def _build(
+    settings: Settings,
+    plan: Plan,
+    selectors: Sequence[str],
+    result: CycleResult,
+    reporter: Reporter,
+) -> None:
+    """Build what the plan says; what is downstream of news reads views that are there already."""
+    exclude = () if plan.tests else ("resource_type:test", "resource_type:unit_test")
+    if plan.news is not None:
+        exclude = (*exclude, "config.materialized:view")
     try:
         with reporter.building() as node_done:
             result.build = build(
                 settings,
-                plan.selectors or (),
+                selectors,
+                exclude=exclude,
                 full_refresh=plan.full_refresh,
                 as_of=plan.as_of,
                 node_done=node_done,
+                manifest=plan.manifest,
             )
     except BuildError as error:
         result.errors.append(str(error))

@@ -12,6 +12,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from dbt.adapters.duckdb.connections import DuckDBConnectionManager
 from dbt.cli.main import dbtRunner, dbtRunnerResult
 
 from ledger.errors import BuildError
@@ -41,12 +42,16 @@ def build(
     settings: Settings,
     selectors: Sequence[str] = (),
     *,
+    exclude: Sequence[str] = (),
     full_refresh: bool = False,
     as_of: datetime | None = None,
     node_done: NodeDone | None = None,
     command: str = "build",
+    manifest: Any = None,
 ) -> BuildResult:
     """`dbt build` (or another command) of the selected nodes; failed nodes are in the result.
+
+    A `manifest` of `parse` spares reading the project again.
 
     Raises:
         BuildError: dbt could not start: a selector, a model or the database is at fault.
@@ -54,11 +59,13 @@ def build(
     arguments = [command]
     if selectors:
         arguments += ["--select", *selectors]
+    if exclude:
+        arguments += ["--exclude", *exclude]
     if full_refresh:
         arguments.append("--full-refresh")
     if as_of is not None:
         arguments += ["--vars", json.dumps({"as_of": as_of.isoformat()})]
-    outcome = invoke(settings, arguments, node_done)
+    outcome = invoke(settings, arguments, node_done, manifest)
     results = getattr(outcome.result, "results", None)
     if results is None:
         reason = str(outcome.exception or "no reason given").strip().splitlines()
@@ -66,6 +73,18 @@ def build(
     if selectors and not results:
         raise BuildError(f"nothing is called {' '.join(selectors)!r}; see `dbt ls` for the names")
     return _summary(results)
+
+
+def parse(settings: Settings) -> Any:
+    """The project's manifest, to be kept by a process that builds often.
+
+    Raises:
+        BuildError: the project cannot be parsed.
+    """
+    outcome = invoke(settings, ["parse"])
+    if not outcome.success:
+        raise BuildError(f"dbt cannot parse the project: {outcome.exception}")
+    return outcome.result
 
 
 def invoke(
@@ -81,7 +100,7 @@ def invoke(
     os.environ.update(_environment(settings))
     callbacks = [_progress(node_done)] if node_done else []
     runner = dbtRunner(manifest=manifest, callbacks=callbacks)
-    return runner.invoke(
+    outcome = runner.invoke(
         [
             "--log-level",
             "none",
@@ -98,6 +117,10 @@ def invoke(
             str(settings.home / "target"),
         ]
     )
+    if settings.postgres_url is None:
+        # dbt would hold the file until the process ends, and nobody else could open it.
+        DuckDBConnectionManager.close_all_connections()  # type: ignore[no-untyped-call]
+    return outcome
 
 
 def _environment(settings: Settings) -> dict[str, str]:

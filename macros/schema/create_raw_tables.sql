@@ -1,4 +1,7 @@
-{#- On an empty warehouse: create what a build reads but does not build. One catalog query when all exists. -#}
+{#-
+    Create what a build reads but does not build, on an empty warehouse, and columns that a contract
+    has gained since. One catalog query when all exists.
+-#}
 {% macro create_raw_tables() %}
     {% if execute and flags.WHICH in ['run', 'build', 'seed', 'snapshot', 'test'] %}
         {% set claims = load_claims() %}
@@ -9,15 +12,21 @@
             }) %}
         {% endfor %}
         {% set schemas = (tables.keys() | map('first') | list + [claims.schema]) | unique | list %}
-        {% set found = [] %}
-        {% for row in run_query(existing_tables_sql(schemas)).rows %}
-            {% do found.append((row[0], row[1])) %}
+        {% set found = {} %}
+        {% for row in run_query(existing_columns_sql(schemas)).rows %}
+            {% do found.setdefault((row[0], row[1]), []).append(row[2]) %}
         {% endfor %}
-        {% for schema in schemas if schema not in (found | map('first') | list) %}
+        {% for schema in schemas if schema not in (found.keys() | map('first') | list) %}
             create schema if not exists {{ schema }};
         {% endfor %}
         {% for name, columns in tables.items() if name not in found %}
             {{ create_raw_table_sql(name[0], name[1], columns) }}
+        {% endfor %}
+        {% for name, columns in tables.items() if name in found %}
+            {% for column in columns if column.name not in found[name] %}
+                alter table {{ name[0] }}.{{ name[1] }}
+                add column if not exists {{ column.name }} {{ column.data_type }};
+            {% endfor %}
         {% endfor %}
         {% if (claims.schema, claims.identifier) not in found %}
             {{ create_load_claims_sql(claims) }}
@@ -26,9 +35,9 @@
 {% endmacro %}
 
 
-{% macro existing_tables_sql(schemas) %}
-    select table_schema, table_name
-    from information_schema.tables
+{% macro existing_columns_sql(schemas) %}
+    select table_schema, table_name, column_name
+    from information_schema.columns
     where
         table_catalog = '{{ target.database }}'
         and table_schema in ('{{ schemas | join("', '") }}')

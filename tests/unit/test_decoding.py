@@ -15,12 +15,11 @@ from loaders.arrow import TableBuilder, dead_letter_table
 from loaders.contracts import ENTITIES, Entity
 from loaders.decoding import (
     DecodedPage,
-    PageError,
     RecordDecoder,
-    read_envelope,
     row_hash,
     take_unknown,
 )
+from loaders.envelope import PageError, read_envelope
 
 BY_NAME = {entity.name: entity for entity in ENTITIES}
 ORDERS = BY_NAME["orders"]

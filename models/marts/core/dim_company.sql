@@ -16,6 +16,8 @@ members as (
     union
     select company_id from {{ ref('fct_feedback') }}
     union
+    select company_id from {{ ref('fct_user_events') }}
+    union
     select cast(null as text) as company_id
 ),
 

@@ -12,6 +12,10 @@ tickets as (
     select * from {{ ref('fct_support_tickets') }}
 ),
 
+user_events as (
+    select * from {{ ref('fct_user_events') }}
+),
+
 spine as (
     {{ day_spine(var('first_day'), var('last_day')) }}
 ),
@@ -20,6 +24,8 @@ fact_days as (
     select sales.date_key from sales
     union
     select feedback.date_key from feedback
+    union
+    select user_events.date_key from user_events
     union
     select tickets.opened_date_key as date_key from tickets
     union

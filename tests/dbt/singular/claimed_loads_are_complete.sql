@@ -3,6 +3,7 @@
 -- How to resolve: find out who wrote into load_claims or deleted from raw._dlt_loads; then a full
 --   refresh of the models named here.
 -- depends_on: {{ ref('fct_sales') }}, {{ ref('fct_feedback') }}, {{ ref('fct_support_tickets') }}
+-- depends_on: {{ ref('fct_user_events') }}
 select
     claims.model,
     claims.load_id

@@ -1,0 +1,197 @@
+"""Lands the ledger's inbox: batch of events ─▶ contracts ─▶ raw, each batch once.
+
+The batch's id lands in the same load as its events (`raw.inbox_batches`). Whatever dies in between,
+the next run asks raw whether the batch is there, and lands it if it is not. A batch that does not
+land though the target is well is halved until the event at fault stands alone.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+
+import msgspec
+import pyarrow as pa
+from msgspec.structs import replace
+from sqlalchemy import Engine, RowMapping
+
+from ledger import inbox
+from ledger.errors import BalanceError
+from ledger.inbox import Batch
+from ledger.settings import Settings
+from loaders.arrow import TableBuilder, arrow_schema
+from loaders.columns import EVENTS_WEBHOOK, INBOX_BATCHES, POSITION
+from loaders.contracts import ENTITIES, USER_EVENTS, Entity
+from loaders.decoding import DecodedPage, RecordDecoder, row_hash
+from loaders.knowledge import COMPLETE
+from loaders.landing import Landing
+from loaders.target import RAW, Target
+
+BATCH_EVENTS = 5_000
+PIPELINE = "webhooks"
+BY_NAME = {(entity.source, entity.name): entity for entity in (*ENTITIES, USER_EVENTS)}
+# The resolution of every engine's timestamps.
+INSTANT = timedelta(microseconds=1)
+Progress = Callable[[int], None]
+
+
+@dataclass
+class LandedInbox:
+    """What a run landed: events, those that turned out dead, and the raw tables that have news."""
+
+    landed: int = 0
+    dead: int = 0
+    tables: set[str] = field(default_factory=set)
+
+
+class InboxLanding:
+    """Lands everything that waits; call it with the run lock held."""
+
+    def __init__(self, settings: Settings, ledger: Engine) -> None:
+        self._ledger = ledger
+        self._target = Target(settings)
+        self._landing = Landing(settings, self._target, PIPELINE)
+
+    def heal(self) -> int:
+        """Let events wait again whose batch raw lacks: the warehouse may be a restored backup."""
+        self._landing.discard_pending()
+        believed = inbox.unlanded_batches(self._ledger)
+        missing = believed - self._landed_batches() if believed else set()
+        return inbox.land_again(self._ledger, missing)
+
+    def run(self, progress: Progress = lambda _: None) -> LandedInbox:
+        """Land batch after batch until nothing waits that is due.
+
+        Raises:
+            TargetError: the warehouse cannot be written; what waits goes on waiting.
+        """
+        result = LandedInbox()
+        while (batch := inbox.take_batch(self._ledger, BATCH_EVENTS)) is not None:
+            with self._target.held():
+                self._land(batch, result)
+            progress(result.landed)
+        return result
+
+    def _land(self, batch: Batch, result: LandedInbox) -> None:
+        if batch.is_resumed and batch.batch_id in self._landed_batches(batch.batch_id):
+            tables, dead = _tables(batch)
+        else:
+            try:
+                tables, dead = _tables(batch)
+                self._append(batch, tables)
+            except Exception as error:  # One event, or a fault of ours, must not block the others.
+                self._isolate(batch, error)
+                return
+        inbox.mark_landed(self._ledger, batch, dead)
+        result.landed += len(batch.rows) - len(dead)
+        result.dead += len(dead)
+        result.tables |= set(tables)
+
+    def _append(self, batch: Batch, tables: dict[str, list[pa.Table]]) -> None:
+        sent = {name: sum(part.num_rows for part in parts) for name, parts in tables.items()}
+        load_id = self._landing.land(_with_batch_row(batch, tables))
+        for name, rows in sent.items():
+            found = self._landing.rows_of(name, load_id) if load_id else 0
+            if found != rows:
+                raise BalanceError(
+                    f"inbox: load {load_id} sent {rows} rows to raw.{name}, but {found} are there; "
+                    "the events wait and land again"
+                )
+
+    def _isolate(self, batch: Batch, error: Exception) -> None:
+        """Find the event at fault; a target that takes nothing at all is no event's fault.
+
+        Raises:
+            TargetError: the target is down.
+        """
+        self._landing.discard_pending()
+        self._landing.land(_with_batch_row(Batch("probe", [], is_resumed=False), {}))
+        if len(batch.rows) > 1:
+            inbox.split(self._ledger, batch)
+        else:
+            inbox.postpone(self._ledger, batch.rows[0], str(error))
+
+    def _landed_batches(self, batch_id: str | None = None) -> set[str]:
+        query = f"select batch_id from {RAW}.{INBOX_BATCHES.name} where {COMPLETE}"
+        if batch_id is None:
+            return {row[0] for row in self._target.fetch(query)}
+        return {row[0] for row in self._target.fetch(f"{query} and batch_id = ?", (batch_id,))}
+
+
+def _with_batch_row(
+    batch: Batch, tables: dict[str, list[pa.Table]]
+) -> Iterator[tuple[str, pa.Table]]:
+    for name, parts in tables.items():
+        yield name, pa.concat_tables(parts)
+    row = {"batch_id": batch.batch_id, "events": len(batch.rows)}
+    yield INBOX_BATCHES.name, pa.Table.from_pylist([row], schema=arrow_schema(INBOX_BATCHES))
+
+
+class _Data(msgspec.Struct):
+    """What an envelope carries."""
+
+    data: msgspec.Raw
+
+
+_ENVELOPE = msgspec.json.Decoder(_Data)
+
+
+def _tables(batch: Batch) -> tuple[dict[str, list[pa.Table]], list[tuple[RowMapping, str]]]:
+    """Tables of a batch by name, and the rows whose contract they break with the reason."""
+    groups: dict[tuple[str, str] | None, list[RowMapping]] = {}
+    for row in batch.rows:
+        key = (row["source"], row["entity"]) if row["entity"] else None
+        groups.setdefault(key, []).append(row)
+    tables: dict[str, list[pa.Table]] = {}
+    dead: list[tuple[RowMapping, str]] = []
+    for key, rows in groups.items():
+        if key is None:
+            tables[EVENTS_WEBHOOK.name] = [_untouched(rows)]
+            continue
+        entity = BY_NAME[key]
+        raws = [record_of(row["way_in"], row["body"]) for row in rows]
+        page = RecordDecoder(entity).decode(raws, [row_hash(raw) for raw in raws])
+        dead.extend((rows[letter.place], letter.error) for letter in page.dead)
+        for name, table in _entity_tables(entity, page, [rows[n] for n in page.places]).items():
+            tables.setdefault(name, []).append(table)
+    return tables, dead
+
+
+def record_of(way_in: str, body: bytes) -> bytes:
+    """The bytes of the record in a body: a webhook wraps it in an envelope, others do not."""
+    return bytes(_ENVELOPE.decode(body).data) if way_in == "webhook" else body
+
+
+def _entity_tables(
+    entity: Entity, page: DecodedPage, rows: Sequence[RowMapping]
+) -> dict[str, pa.Table]:
+    deleted = [bool(row["is_deletion"]) for row in rows]
+    for place, gone in enumerate(deleted):
+        if gone:
+            # A deletion follows the version that it deletes, whichever of both comes first.
+            record = page.records[place]
+            page.records[place] = replace(record, updated_at=record.updated_at + INSTANT)
+    position = _positions(rows) if entity == USER_EVENTS else None
+    received = [row["received_at"] for row in rows]
+    return TableBuilder(entity).build(page, received, deleted=deleted, position=position)
+
+
+def _positions(rows: Sequence[RowMapping]) -> dict[str, list[Any]]:
+    """Where replayed messages lay in their topic."""
+    found = [msgspec.json.decode(row["position"]) if row["position"] else {} for row in rows]
+    names = {column.name: column.name.lstrip("_") for column in POSITION}
+    return {name: [value.get(key) for value in found] for name, key in names.items()}
+
+
+def _untouched(rows: Sequence[RowMapping]) -> pa.Table:
+    records = [
+        {
+            "source": row["source"],
+            "event_id": row["event_id"],
+            "event_type": row["event_type"],
+            "payload": row["body"].decode(),
+            "_received_at": row["received_at"],
+        }
+        for row in rows
+    ]
+    return pa.Table.from_pylist(records, schema=arrow_schema(EVENTS_WEBHOOK))

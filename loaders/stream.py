@@ -1,0 +1,270 @@
+"""The user event topic: messages ─▶ contracts ─▶ raw, with the offsets to read on from.
+
+Offsets live in raw, in the load of their messages (`raw.stream_offsets`), so both are durable
+together; what the broker keeps for the group only helps to watch the lag. A partition is read from
+where raw says, whoever read it before, and a message below that place is a repeat. Messages are
+taken without the run lock and landed with it.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple, cast
+
+import msgspec
+import pyarrow as pa
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaException, Message, TopicPartition
+from sqlalchemy import Engine
+
+from ledger.errors import BalanceError, SourceUnavailable
+from ledger.runs import SyncCounts, finish_sync, now, start_sync
+from ledger.settings import Settings
+from ledger.stream import Position, record_positions
+from loaders.arrow import TableBuilder, arrow_schema, dead_letter_table
+from loaders.columns import DEAD_LETTERS, STREAM_OFFSETS
+from loaders.contracts import USER_EVENTS
+from loaders.decoding import RecordDecoder, row_hash
+from loaders.knowledge import COMPLETE
+from loaders.landing import Landing
+from loaders.stream_settings import StreamSettings
+from loaders.target import RAW, Target
+
+PIPELINE = "stream"
+TIMEOUT_SECONDS = 10.0
+Place = tuple[str, int]
+"""Topic and partition."""
+
+
+class Taken(NamedTuple):
+    """A message that was taken and is not landed yet."""
+
+    place: Place
+    offset: int
+    value: bytes
+
+    @property
+    def position(self) -> str:
+        """Where it lay, as JSON text."""
+        topic, partition = self.place
+        where = {"topic": topic, "partition": partition, "offset": self.offset}
+        return msgspec.json.encode(where).decode()
+
+
+@dataclass
+class LandedStream:
+    """What one landing did."""
+
+    counts: SyncCounts = field(default_factory=SyncCounts)
+    tables: set[str] = field(default_factory=set)
+
+
+class StreamReader:
+    """One member of the consumer group; close it so that others take over at once."""
+
+    def __init__(self, settings: Settings, ledger: Engine, stream: StreamSettings) -> None:
+        self._stream = stream
+        self._ledger = ledger
+        self._target = Target(settings)
+        self._landing = Landing(settings, self._target, PIPELINE)
+        self._decoder = RecordDecoder(USER_EVENTS)
+        self._builder = TableBuilder(USER_EVENTS)
+        self._messages: list[Taken] = []
+        self._unplaced: list[TopicPartition] = []
+        self._restarted: set[Place] = set()
+        self.error: str | None = None
+        """What the broker complains about; None when all is well."""
+        self._consumer = Consumer(stream.consumer_options() | {"error_cb": self._complain})
+        self._consumer.subscribe(
+            [stream.topic], on_assign=self._assigned, on_revoke=self._revoked, on_lost=self._revoked
+        )
+
+    def _complain(self, error: Any) -> None:
+        self.error = f"stream {self._stream.topic}: {error.str()}"
+
+    def _assigned(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        consumer.assign(partitions)
+        consumer.pause(partitions)
+        self._unplaced = partitions
+        self._messages.clear()
+
+    def _revoked(self, _: Consumer, __: list[TopicPartition]) -> None:
+        self._messages.clear()
+        self._unplaced.clear()
+
+    def poll(self, seconds: float) -> bool:
+        """Take messages for up to `seconds`; True when there is something to land or to place.
+
+        Raises:
+            SourceUnavailable: the broker refuses for good.
+        """
+        room = self._stream.batch_messages - len(self._messages)
+        if room > 0:
+            try:
+                taken = self._consumer.consume(room, seconds)
+            except KafkaException as error:
+                raise SourceUnavailable(f"stream {self._stream.topic}: {error}") from error
+            for message in taken:
+                if (problem := message.error()) is None:
+                    self._messages.append(_taken(message))
+                else:
+                    self._complain(problem)
+            if self._messages:
+                self.error = None
+        return bool(self._messages or self._unplaced)
+
+    @property
+    def is_full(self) -> bool:
+        """Whether a whole batch waits to be landed."""
+        return len(self._messages) >= self._stream.batch_messages
+
+    def land(self, run_id: str) -> LandedStream:
+        """Land what was taken; call it with the run lock held.
+
+        Raises:
+            TargetError: the warehouse cannot be written; the messages are read again.
+        """
+        result = LandedStream()
+        offsets = self._stored_offsets()
+        if self._unplaced:
+            self._place(offsets)
+        if not self._messages:
+            return result
+        start_sync(self._ledger, run_id, USER_EVENTS.source, USER_EVENTS.name, "stream")
+        error: str | None = "the landing was interrupted"
+        try:
+            with self._target.held():
+                self._land(self._messages, offsets, run_id, result)
+            error = None
+        except BaseException as failure:
+            error, result.counts = str(failure) or type(failure).__name__, SyncCounts()
+            self._read_again()
+            raise
+        finally:
+            key = (run_id, USER_EVENTS.source, USER_EVENTS.name)
+            status = "failed" if error else "succeeded"
+            finish_sync(self._ledger, key, status, result.counts, error=error)
+        self._restarted.clear()
+        self._messages = []
+        self._commit()
+        return result
+
+    def _place(self, offsets: dict[Place, int]) -> None:
+        """Start each new partition where raw says; at its begin if the topic was made anew."""
+        for partition in self._unplaced:
+            place = (partition.topic, partition.partition)
+            low, high = self._consumer.get_watermark_offsets(partition, TIMEOUT_SECONDS)
+            stored = offsets.get(place)
+            if stored is not None and stored > high:
+                self._restarted.add(place)
+                stored = None
+            partition.offset = OFFSET_BEGINNING if stored is None else max(stored, low)
+        self._consumer.assign(self._unplaced)
+        self._consumer.resume(self._unplaced)
+        self._unplaced = []
+
+    def _read_again(self) -> None:
+        """What did not land is asked for once more, from where raw says."""
+        self._messages = []
+        self._unplaced = self._consumer.assignment()
+        self._landing.discard_pending()
+
+    def _land(
+        self,
+        messages: Sequence[Taken],
+        offsets: dict[Place, int],
+        run_id: str,
+        result: LandedStream,
+    ) -> None:
+        begins = {place: at for place, at in offsets.items() if place not in self._restarted}
+        fresh, nexts = list[Taken](), dict[Place, int]()
+        for message in messages:
+            place, offset, _ = message
+            if offset >= nexts.get(place, begins.get(place, 0)):
+                fresh.append(message)
+                nexts[place] = offset + 1
+        counts = result.counts
+        tables, counts.dead = self._tables(fresh)
+        counts.received = len(messages)
+        counts.duplicate = len(messages) - len(fresh)
+        counts.landed = len(fresh) - counts.dead
+        if not fresh:
+            return
+        load_id = self._landing.land(self._with_offsets(tables, nexts, run_id))
+        for name, table in tables.items():
+            found = self._landing.rows_of(name, load_id) if load_id else 0
+            if found != table.num_rows:
+                raise BalanceError(
+                    f"stream: load {load_id} sent {table.num_rows} rows to raw.{name}, but {found} "
+                    "are there; the messages are read again"
+                )
+        result.tables |= set(tables)
+        self._record(nexts)
+
+    def _tables(self, messages: Sequence[Taken]) -> tuple[dict[str, pa.Table], int]:
+        """Tables by name, and how many messages broke the contract."""
+        received_at = now()
+        raws = [message.value for message in messages]
+        page = self._decoder.decode_apart(raws, [row_hash(raw) for raw in raws])
+        kept = [messages[place] for place in page.places]
+        position: dict[str, Sequence[Any]] = {
+            "_topic": [message.place[0] for message in kept],
+            "_partition": [message.place[1] for message in kept],
+            "_offset": [message.offset for message in kept],
+        }
+        tables = self._builder.build(page, received_at, position=position)
+        if page.dead:
+            positions = [messages[letter.place].position for letter in page.dead]
+            tables[DEAD_LETTERS.name] = dead_letter_table(
+                USER_EVENTS, page.dead, received_at, positions
+            )
+        return tables, len(page.dead)
+
+    def _with_offsets(
+        self, tables: dict[str, pa.Table], nexts: dict[Place, int], run_id: str
+    ) -> Iterator[tuple[str, pa.Table]]:
+        yield from tables.items()
+        at = now()
+        rows = [
+            {
+                "topic": topic,
+                "partition": partition,
+                "next_offset": offset,
+                "run_id": run_id,
+                "_received_at": at,
+            }
+            for (topic, partition), offset in nexts.items()
+        ]
+        yield STREAM_OFFSETS.name, pa.Table.from_pylist(rows, schema=arrow_schema(STREAM_OFFSETS))
+
+    def _stored_offsets(self) -> dict[Place, int]:
+        rows = self._target.fetch(
+            "select topic, partition, next_offset from (select topic, partition, next_offset,"
+            " row_number() over (partition by topic, partition"
+            " order by _received_at desc, _dlt_load_id desc) as offset_rank"
+            f" from {RAW}.{STREAM_OFFSETS.name} where {COMPLETE}) as ranked where offset_rank = 1"
+        )
+        return {(topic, int(partition)): int(offset) for topic, partition, offset in rows}
+
+    def _record(self, nexts: dict[Place, int]) -> None:
+        positions = []
+        for (topic, partition), offset in nexts.items():
+            at = TopicPartition(topic, partition)
+            _, high = self._consumer.get_watermark_offsets(at, TIMEOUT_SECONDS, cached=True)
+            positions.append(Position(topic, partition, offset, max(high, offset)))
+        record_positions(self._ledger, positions)
+
+    def _commit(self) -> None:
+        """Tell the broker how far the group is: for those who watch it; nothing depends on it."""
+        try:
+            self._consumer.commit(asynchronous=True)
+        except KafkaException as error:
+            self._complain(error.args[0])
+
+    def close(self) -> None:
+        """Leave the group."""
+        self._consumer.close()
+
+
+def _taken(message: Message) -> Taken:
+    """A message without an error has a place; an empty one breaks its contract later."""
+    place = cast(Place, (message.topic(), message.partition()))
+    return Taken(place, cast(int, message.offset()), message.value() or b"")

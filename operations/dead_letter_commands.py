@@ -1,0 +1,209 @@
+"""`warehouse dead-letters`: find what was refused, look at it, replay it or discard it."""
+
+import json
+from datetime import datetime
+from typing import Annotated, Any
+
+import typer
+from rich.table import Table
+
+from ledger.dead_letters import STATUSES, LetterFilter, discard, find, find_by_prefix
+from ledger.engine import open_ledger
+from ledger.errors import SettingsError, TargetError
+from ledger.replay import Replay
+from ledger.settings import Settings, load_settings
+from loaders.dead_letters import register_landed, replay_letter
+from loaders.target import Target
+from operations import summary
+from operations.cycle import Plan, run_cycle
+from operations.moments import moment
+from operations.progress import Reporter
+
+app = typer.Typer(
+    no_args_is_help=True, help="Records and events that were refused, and kept with their bytes."
+)
+
+SHOWN = 50
+ID_LENGTH = 12
+
+IdsArgument = Annotated[
+    list[str] | None, typer.Argument(metavar="[ID]...", help="Letters by id or its beginning.")
+]
+SourceOption = Annotated[str | None, typer.Option(help="Only of this source.")]
+EntityOption = Annotated[str | None, typer.Option(help="Only of this entity.")]
+ErrorOption = Annotated[str | None, typer.Option(help="Only where the error holds this text.")]
+SinceOption = Annotated[
+    str | None, typer.Option(metavar="ISO", help="Only what was first seen since this moment.")
+]
+DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Say what would happen, only.")]
+AllOption = Annotated[bool, typer.Option("--all", help="Every open letter.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object for machines.")]
+
+
+@app.command("list", epilog="Example: warehouse dead-letters list --source crm --error domain")
+def list_letters(
+    source: SourceOption = None,
+    entity: EntityOption = None,
+    error: ErrorOption = None,
+    since: SinceOption = None,
+    status: Annotated[str, typer.Option(help=f"One of {', '.join(STATUSES)}, or all.")] = "open",
+    as_json: JsonOption = False,
+) -> None:
+    """List letters, oldest first."""
+    if status not in (*STATUSES, "all"):
+        raise SettingsError(f"--status is {status!r}; expected {', '.join(STATUSES)} or all")
+    statuses = STATUSES if status == "all" else (status,)
+    wanted = LetterFilter(source, entity, error, moment("--since", since), statuses)
+    letters = [_as_json(letter) for letter in _found(load_settings(), wanted, [])]
+    if as_json:
+        typer.echo(json.dumps({"dead_letters": letters}))
+        return
+    _print_letters(letters)
+
+
+@app.command(epilog="Example: warehouse dead-letters show 3f9a1c")
+def show(
+    id: Annotated[str, typer.Argument(help="Id of the letter, or its beginning.")],
+    as_json: JsonOption = False,
+) -> None:
+    """Show one letter with its bytes."""
+    (letter,) = _found(load_settings(), LetterFilter(), [id])
+    values = _as_json(letter) | {"payload": bytes(letter["payload"]).decode("utf-8", "replace")}
+    if as_json:
+        typer.echo(json.dumps(values))
+        return
+    for name, value in values.items():
+        typer.echo(f"{name:>17}  {'-' if value is None else value}")
+
+
+@app.command(epilog="Example: warehouse dead-letters replay --source crm --entity companies")
+def replay(
+    ids: IdsArgument = None,
+    source: SourceOption = None,
+    entity: EntityOption = None,
+    error: ErrorOption = None,
+    since: SinceOption = None,
+    every: AllOption = False,
+    dry_run: DryRunOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Validate letters again, land those that pass, and build what is downstream."""
+    settings = load_settings()
+    wanted = LetterFilter(source, entity, error, moment("--since", since))
+    letters = _chosen(settings, wanted, ids or [], every=every)
+    ledger = open_ledger(settings)
+    results: list[dict[str, Any]] = []
+    for letter in letters:
+        result, breach = replay_letter(ledger, letter, by_id=bool(ids), dry_run=dry_run)
+        would = "would fail" if breach else "would land"
+        results.append(_as_json(letter) | {"result": result.result if result else would})
+        results[-1]["error"] = breach
+    ledger.dispose()
+    if any(result["result"] == Replay.WAITING for result in results):
+        _land(settings, results)
+    if as_json:
+        typer.echo(json.dumps({"replayed": results}))
+    else:
+        _print_replayed(results)
+    if any(result["error"] for result in results):
+        raise typer.Exit(1)
+
+
+@app.command("discard", epilog="Example: warehouse dead-letters discard 3f9a1c")
+def discard_letters(
+    ids: IdsArgument = None,
+    source: SourceOption = None,
+    entity: EntityOption = None,
+    error: ErrorOption = None,
+    since: SinceOption = None,
+    every: AllOption = False,
+    dry_run: DryRunOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Say that letters need no replay; they are kept, and can still be replayed by id."""
+    settings = load_settings()
+    wanted = LetterFilter(source, entity, error, moment("--since", since))
+    letters = _chosen(settings, wanted, ids or [], every=every)
+    number = len(letters)
+    if not dry_run:
+        ledger = open_ledger(settings)
+        number = discard(ledger, [letter["dead_letter_id"] for letter in letters])
+        ledger.dispose()
+    if as_json:
+        typer.echo(json.dumps({"discarded": number, "dry_run": dry_run}))
+    else:
+        typer.echo(f"{number:,} letters {'would be ' if dry_run else ''}discarded")
+
+
+def _land(settings: Settings, results: list[dict[str, Any]]) -> None:
+    """Land what was replayed at once; where the service is at work, it does."""
+    plan = Plan("dead-letters replay", sources=(), news=frozenset(), tests=False, wait_seconds=60)
+    outcome = run_cycle(settings, plan, Reporter(silent=True))
+    if outcome.errors:
+        raise TargetError("; ".join(outcome.errors))
+    for result in results:
+        if result["result"] == Replay.WAITING:
+            result["result"] = "landed"
+
+
+def _chosen(settings: Settings, wanted: LetterFilter, ids: list[str], *, every: bool) -> list[Any]:
+    filters = (wanted.source, wanted.entity, wanted.error, wanted.since)
+    if not ids and not every and not any(filters):
+        raise SettingsError("which letters? give ids, a filter such as --source, or --all")
+    return _found(settings, wanted, ids)
+
+
+def _found(settings: Settings, wanted: LetterFilter, ids: list[str]) -> list[Any]:
+    ledger = open_ledger(settings)
+    try:
+        register_landed(Target(settings), ledger)
+        if not ids:
+            return find(ledger, wanted)
+        letters = []
+        for id in ids:
+            found = find_by_prefix(ledger, id)
+            if len(found) != 1:
+                kind = "no letter has" if not found else "more than one letter has"
+                raise SettingsError(f"{kind} an id that begins with {id!r}; see dead-letters list")
+            letters += found
+        return letters
+    finally:
+        ledger.dispose()
+
+
+def _as_json(letter: Any) -> dict[str, Any]:
+    values = {name: value for name, value in dict(letter).items() if name != "payload"}
+    return {
+        name: value.isoformat() if isinstance(value, datetime) else value
+        for name, value in values.items()
+    }
+
+
+def _print_letters(letters: list[dict[str, Any]]) -> None:
+    console = summary.open_console()
+    if not letters:
+        console.print("no letters")
+        return
+    table = Table()
+    for name in ("id", "way in", "source", "entity", "first seen (UTC)", "status", "error"):
+        table.add_column(name)
+    for letter in letters[:SHOWN]:
+        table.add_row(
+            letter["dead_letter_id"][:ID_LENGTH],
+            letter["way_in"],
+            letter["source"],
+            letter["entity"] or letter["event_type"] or "-",
+            letter["first_seen_at"][:16].replace("T", " "),
+            letter["status"],
+            letter["error"],
+        )
+    console.print(table)
+    if len(letters) > SHOWN:
+        console.print(f"… and {len(letters) - SHOWN:,} more; --json gives all")
+
+
+def _print_replayed(results: list[dict[str, Any]]) -> None:
+    for result in results:
+        error = f": {result['error']}" if result["error"] else ""
+        typer.echo(f"{result['dead_letter_id'][:ID_LENGTH]} {result['result']}{error}")
+    typer.echo(f"{len(results):,} letters")

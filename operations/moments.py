@@ -1,0 +1,22 @@
+"""Moments as people write them on a command line."""
+
+from datetime import UTC, datetime
+
+from ledger.errors import SettingsError
+
+
+def moment(option: str, text: str | None) -> datetime | None:
+    """An ISO 8601 date or time; UTC unless it says otherwise.
+
+    Raises:
+        SettingsError: it is none.
+    """
+    if text is None:
+        return None
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise SettingsError(
+            f"{option} is {text!r}; give a date or time such as 2026-01-31T00:00:00+00:00"
+        ) from error
+    return found if found.tzinfo else found.replace(tzinfo=UTC)

@@ -1,0 +1,184 @@
+"""The worker: every few seconds land what arrived, and build what is downstream of it.
+
+It starts with a build of everything, so that whatever an earlier process left behind is made good.
+A cycle that fails keeps its news for the next one; cycles that fail in a row come slower.
+"""
+
+import logging
+import queue
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+from sqlalchemy import Engine
+from sqlalchemy.exc import SQLAlchemyError
+
+from ledger.errors import SettingsError, WarehouseError
+from ledger.inbox import waiting_count
+from ledger.runs import now
+from ledger.settings import Settings
+from loaders.dead_letters import register_landed
+from loaders.inbox_landing import InboxLanding
+from loaders.sources import SOURCES
+from loaders.sources.base import configured
+from loaders.stream import StreamReader
+from loaders.target import Target
+from operations.cycle import CycleResult, Plan, run_cycle
+from operations.dbt_runner import parse
+from operations.progress import Reporter
+from operations.service.schedule import Schedule
+from operations.service.settings import ServiceSettings
+
+LONGEST_PAUSE_SECONDS = 15.0
+LOCK_SECONDS = 600.0
+POLL_SECONDS = 0.5
+
+log = logging.getLogger("warehouse")
+
+
+class Worker:
+    """Runs cycles in a thread of its own until it is stopped."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        service: ServiceSettings,
+        ledger: Engine,
+        stream: StreamReader | None = None,
+    ) -> None:
+        self._settings = settings
+        self._service = service
+        self._ledger = ledger
+        self._stream = stream
+        self.told_waiting: Callable[[int], None] = lambda _: None
+        """Hears how many events wait, whenever that was counted."""
+        self._inbox = InboxLanding(settings, ledger)
+        self._requests: queue.SimpleQueue[str] = queue.SimpleQueue()
+        self._schedule = Schedule(service.schedules, now())
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="worker")
+        self._manifest: Any = None
+        self._due: set[str] = set()
+        self._news: frozenset[str] | None = None
+        """Raw tables that no build has seen; None: nothing was built yet."""
+        self._failures = 0
+
+    def start(self) -> None:
+        """Begin to work."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End after the cycle that runs; what waits goes on waiting, durably."""
+        self._stop.set()
+        if self._thread.ident is not None:
+            self._thread.join()
+
+    def request_sync(self, source: str) -> None:
+        """Sync a source with the next cycle."""
+        self._requests.put(source)
+
+    def _run(self) -> None:
+        while not self._stop.is_set():
+            begin = time.monotonic()
+            try:
+                if self._has_work():
+                    self._cycle()
+                self._failures = 0
+            except (WarehouseError, SQLAlchemyError) as error:
+                self._failures += 1
+                log.error("cycle failed: %s", " ".join(str(error).split()))
+            except Exception:
+                self._failures += 1
+                log.exception("cycle failed for a reason that nobody foresaw")
+            pause = self._service.cycle_seconds * 2 ** min(self._failures, 10)
+            self._wait(begin + min(pause, max(LONGEST_PAUSE_SECONDS, self._service.cycle_seconds)))
+
+    def _wait(self, until: float) -> None:
+        """Until then, take messages of the stream; a full batch is landed at once."""
+        while not self._stop.is_set() and (left := until - time.monotonic()) > 0:
+            if self._stream is None or self._stream.is_full:
+                self._stop.wait(left)
+                return
+            self._stream.poll(min(left, POLL_SECONDS))
+
+    def _has_work(self) -> bool:
+        while not self._requests.empty():
+            self._due.add(self._requests.get())
+        self._due |= set(self._schedule.due(now()))
+        waiting = waiting_count(self._ledger)
+        self.told_waiting(waiting)
+        streamed = self._stream is not None and self._stream.poll(0)
+        return bool(waiting or streamed or self._due or self._news is None or self._news)
+
+    def _cycle(self) -> None:
+        if self._news is None:
+            self._begin()
+        plan = self._plan()
+        result = run_cycle(self._settings, plan, Reporter(silent=True), self._ledger)
+        self.told_waiting(waiting_count(self._ledger))
+        self._due.clear()
+        _log(result)
+        if result.build is not None and result.build.succeeded:
+            self._news = frozenset()
+        else:
+            self._news = (self._news or frozenset()) | result.news
+        if result.errors:
+            raise WarehouseError("; ".join(result.errors))
+
+    def _begin(self) -> None:
+        """Make good what an earlier process left behind, then build everything once."""
+        events = self._inbox.heal()
+        if events:
+            log.warning("raw lacks %d events that had landed; they land again", events)
+        register_landed(Target(self._settings), self._ledger)
+        self._manifest = self._manifest or parse(self._settings)
+
+    def _plan(self) -> Plan:
+        plan = Plan(
+            "serve",
+            sources=self._sources(),
+            full="reconcile" in self._due,
+            wait_seconds=LOCK_SECONDS,
+            inbox=self._inbox,
+            stream=self._stream,
+            news=self._news,
+            tests=False,
+            manifest=self._manifest,
+        )
+        if self._news is None or "build" in self._due:
+            return replace(plan, news=None, selectors=(), tests="build" in self._due)
+        return plan
+
+    def _sources(self) -> list[str]:
+        """Sources that are due; a scheduled one without settings is left out."""
+        asked = set(SOURCES) if "reconcile" in self._due else self._due & set(SOURCES)
+        found = []
+        for name in SOURCES:
+            if name not in asked:
+                continue
+            try:
+                configured(SOURCES[name])
+            except SettingsError as error:
+                log.debug("%s", error)
+                continue
+            found.append(name)
+        return found
+
+
+def _log(result: CycleResult) -> None:
+    parts = []
+    if result.inbox and (result.inbox.landed or result.inbox.dead):
+        parts.append(f"{result.inbox.landed:,} events landed, {result.inbox.dead:,} dead")
+    if result.stream and result.stream.counts.received:
+        counts = result.stream.counts
+        parts.append(f"{counts.landed:,} messages landed, {counts.dead:,} dead")
+    if result.syncs:
+        landed = sum(sync.counts.landed for sync in result.syncs)
+        parts.append(f"{landed:,} records landed by sync")
+    if result.build is not None:
+        built = sum(result.build.counts.values())
+        parts.append(f"{built} nodes built in {result.build.seconds:.1f} s")
+    if parts:
+        log.info("cycle: %s", "; ".join(parts))
