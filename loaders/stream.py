@@ -15,7 +15,7 @@ import pyarrow as pa
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaException, Message, TopicPartition
 from sqlalchemy import Engine
 
-from ledger.errors import BalanceError, SourceUnavailable
+from ledger.errors import BalanceError, SettingsError, SourceUnavailable
 from ledger.runs import SyncCounts, finish_sync, now, start_sync
 from ledger.settings import Settings
 from ledger.stream import Position, record_positions
@@ -58,7 +58,11 @@ class LandedStream:
 
 
 class StreamReader:
-    """One member of the consumer group; close it so that others take over at once."""
+    """One member of the consumer group; close it so that others take over at once.
+
+    Raises:
+        SettingsError: librdkafka does not know an option, or its value.
+    """
 
     def __init__(self, settings: Settings, ledger: Engine, stream: StreamSettings) -> None:
         self._stream = stream
@@ -72,7 +76,11 @@ class StreamReader:
         self._restarted: set[Place] = set()
         self.error: str | None = None
         """What the broker complains about; None when all is well."""
-        self._consumer = Consumer(stream.consumer_options() | {"error_cb": self._complain})
+        try:
+            self._consumer = Consumer(stream.consumer_options() | {"error_cb": self._complain})
+        except KafkaException as error:
+            reason = error.args[0].str()
+            raise SettingsError(f"stream: {reason}; correct [stream.options] in .dlt/") from error
         self._consumer.subscribe(
             [stream.topic], on_assign=self._assigned, on_revoke=self._revoked, on_lost=self._revoked
         )

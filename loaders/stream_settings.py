@@ -15,6 +15,7 @@ from dlt.common.configuration.exceptions import ConfigurationException
 from ledger.errors import SettingsError
 
 OPTION_VARIABLE = "STREAM__OPTIONS__"
+UNDERSCORED = ("log_level",)
 # What exactly-once rests on.
 FIXED_OPTIONS = {
     "enable.auto.commit": False,
@@ -80,7 +81,8 @@ def _options() -> dict[str, str]:
             found |= _flat(section)
     for name, value in os.environ.items():
         if name.startswith(OPTION_VARIABLE):
-            found[name.removeprefix(OPTION_VARIABLE).lower().replace("_", ".")] = value
+            option = name.removeprefix(OPTION_VARIABLE).lower()
+            found[option if option in UNDERSCORED else option.replace("_", ".")] = value
     return found
 
 

@@ -87,7 +87,7 @@ def replay(
     dry_run: DryRunOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Validate letters again, land those that pass, and build what is downstream."""
+    """Validate letters again, land those that pass, and build."""
     settings = load_settings()
     wanted = LetterFilter(source, entity, error, moment("--since", since))
     letters = _chosen(settings, wanted, ids or [], every=every)
@@ -137,7 +137,7 @@ def discard_letters(
 
 def _land(settings: Settings, results: list[dict[str, Any]]) -> None:
     """Land what was replayed at once; where the service is at work, it does."""
-    plan = Plan("dead-letters replay", sources=(), news=frozenset(), tests=False, wait_seconds=60)
+    plan = Plan("dead-letters replay", sources=(), selectors=(), tests=False, wait_seconds=60)
     outcome = run_cycle(settings, plan, Reporter(silent=True))
     if outcome.errors:
         raise TargetError("; ".join(outcome.errors))

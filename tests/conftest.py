@@ -21,7 +21,7 @@ from support import Warehouse
 from demo import SOURCES, DemoServer, Store
 from ledger.settings import Settings
 
-FOREIGN = ("WAREHOUSE_", "SOURCES__")
+FOREIGN = ("WAREHOUSE_", "SOURCES__", "WEBHOOKS__", "STREAM__", "SERVE__")
 FAST = {
     "RETRY_INITIAL_SECONDS": "0.01",
     "RETRY_MAX_SECONDS": "0.02",

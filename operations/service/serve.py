@@ -4,8 +4,11 @@ import logging
 import signal
 import socket
 import threading
+import time
 from contextlib import ExitStack
 from dataclasses import replace
+from types import TracebackType
+from typing import Self
 
 import uvicorn
 from sqlalchemy import Engine
@@ -20,42 +23,60 @@ from operations.service.app import Application, create_app
 from operations.service.settings import ServiceSettings
 from operations.service.worker import Worker
 
+START_SECONDS = 30.0
+GRACEFUL_SECONDS = 10
+
 log = logging.getLogger("warehouse")
 
 
-def serve(settings: Settings, service: ServiceSettings) -> None:
-    """Serve until SIGTERM or SIGINT; the cycle that runs is finished first.
+class Service:
+    """The service, at work while the context is open; leaving it ends the cycle that runs first.
 
-    Raises:
-        SettingsError: no webhook has a secret, or the port is taken.
+    Raises on entry:
+        SettingsError: the port is taken, or a setting makes no sense.
         TargetError: the ledger cannot be opened.
     """
-    sources = configured_webhooks()
-    with ExitStack() as stack:
-        bound = stack.enter_context(_bind(service))
-        ledger = open_ledger(settings)
-        stack.callback(ledger.dispose)
-        stream = _open_stream(settings, ledger, stack)
-        worker = Worker(settings, service, ledger, stream)
-        application = Application(service, ledger, sources, worker.request_sync)
-        worker.told_waiting = application.committer.set_waiting
-        config = uvicorn.Config(
-            create_app(application),
-            log_config=None,
-            access_log=False,
-            lifespan="on",
-            timeout_graceful_shutdown=10,
-            server_header=False,
-        )
-        names = ", ".join(sources) or "none: give a source a secret"
-        host, port = bound.getsockname()[:2]
-        log.info("listening on http://%s:%d; webhooks: %s", host, port, names)
-        worker.start()
-        stack.callback(worker.stop)
-        # uvicorn raises the signal anew once it has stopped; the worker is to end its cycle.
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda *_: log.info("stopping: the cycle that runs ends first"))
-        uvicorn.Server(config).run(sockets=[bound])
+
+    def __init__(self, settings: Settings, service: ServiceSettings) -> None:
+        self._settings = settings
+        self._service = service
+        self._stack = ExitStack()
+        self.port = service.port
+
+    def __enter__(self) -> Self:
+        with ExitStack() as stack:
+            sources = configured_webhooks()
+            bound = stack.enter_context(_bind(self._service))
+            self.port = bound.getsockname()[1]
+            ledger = open_ledger(self._settings)
+            stack.callback(ledger.dispose)
+            stream = _open_stream(self._settings, ledger, stack)
+            worker = Worker(self._settings, self._service, ledger, stream)
+            application = Application(self._service, ledger, sources, worker.request_sync)
+            worker.told_waiting = application.committer.set_waiting
+            worker.start()
+            stack.callback(worker.stop)
+            stack.callback(_start_web(application, bound))
+            names = ", ".join(sources) or "none; give a source a secret"
+            log.info("listening on %s:%d; webhooks: %s", self._service.host, self.port, names)
+            self._stack = stack.pop_all()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._stack.close()
+
+
+def serve(settings: Settings, service: ServiceSettings) -> None:
+    """Serve until SIGTERM or SIGINT; the cycle that runs is finished first."""
+    stopped = _stopped()
+    with Service(settings, service):
+        stopped.wait()
+        log.info("stopping: the cycle that runs ends first")
 
 
 def consume(settings: Settings, service: ServiceSettings) -> None:
@@ -65,9 +86,7 @@ def consume(settings: Settings, service: ServiceSettings) -> None:
         SettingsError: no stream is configured.
         TargetError: the ledger cannot be opened.
     """
-    stopped = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stopped.set())
+    stopped = _stopped()
     with ExitStack() as stack:
         ledger = open_ledger(settings)
         stack.callback(ledger.dispose)
@@ -81,6 +100,15 @@ def consume(settings: Settings, service: ServiceSettings) -> None:
         worker.start()
         stack.callback(worker.stop)
         stopped.wait()
+        log.info("stopping: the cycle that runs ends first")
+
+
+def _stopped() -> threading.Event:
+    """Set by SIGTERM or SIGINT."""
+    stopped = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stopped.set())
+    return stopped
 
 
 def _open_stream(settings: Settings, ledger: Engine, stack: ExitStack) -> StreamReader | None:
@@ -90,6 +118,41 @@ def _open_stream(settings: Settings, ledger: Engine, stack: ExitStack) -> Stream
     stream = StreamReader(settings, ledger, configuration)
     stack.callback(stream.close)
     return stream
+
+
+def _start_web(application: Application, bound: socket.socket) -> "_Stop":
+    """Answer requests in a thread; gives what stops it."""
+    config = uvicorn.Config(
+        create_app(application),
+        log_config=None,
+        access_log=False,
+        lifespan="on",
+        timeout_graceful_shutdown=GRACEFUL_SECONDS,
+        server_header=False,
+    )
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [bound]}, name="web")
+    thread.start()
+    stop = _Stop(server, thread)
+    deadline = time.monotonic() + START_SECONDS
+    while not server.started:
+        if not thread.is_alive() or time.monotonic() > deadline:
+            stop()
+            raise SettingsError("the web application did not start; see the log")
+        time.sleep(0.005)
+    return stop
+
+
+class _Stop:
+    """Ends the web application: what is in flight is answered first."""
+
+    def __init__(self, server: uvicorn.Server, thread: threading.Thread) -> None:
+        self._server = server
+        self._thread = thread
+
+    def __call__(self) -> None:
+        self._server.should_exit = True
+        self._thread.join()
 
 
 def _bind(service: ServiceSettings) -> socket.socket:

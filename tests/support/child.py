@@ -20,6 +20,8 @@ from loaders.sources import SOURCES
 from loaders.sources.base import configured
 from loaders.sync import SourceSync
 from operations.dbt_runner import build
+from operations.service.serve import serve
+from operations.service.settings import ServiceSettings
 
 AIMS = {
     "package made, nothing written": (PackageStorage, "start_job"),
@@ -34,6 +36,7 @@ context.set_forkserver_preload(
         "loaders.sync",
         "loaders.sources",
         "operations.dbt_runner",
+        "operations.service.serve",
         "dlt.destinations.impl.duckdb.duckdb",
         "dbt.adapters.duckdb",
         "dbt.adapters.postgres",
@@ -73,3 +76,15 @@ def _dying(method: Callable[..., Any]) -> Callable[..., Any]:
         os.kill(os.getpid(), signal.SIGKILL)
 
     return die
+
+
+def start_service(settings: Settings, environment: dict[str, str], port: int, group: str) -> Any:
+    """Start the service in a process; each has a consumer group of its own, to join at once."""
+    process = context.Process(target=_serve, args=(settings, environment, port, group), daemon=True)
+    process.start()
+    return process
+
+
+def _serve(settings: Settings, environment: dict[str, str], port: int, group: str) -> None:
+    os.environ.update(environment | {"STREAM__GROUP_ID": group})
+    serve(settings, ServiceSettings(port=port, cycle_seconds=0.2))

@@ -23,6 +23,10 @@ from loaders.target import Target
 
 BY_NAME = {entity.name: entity for entity in ENTITIES}
 COMPLETE = "_dlt_load_id in (select load_id from raw._dlt_loads where status = 0)"
+PULLED = (
+    "_dlt_load_id in (select load_id from raw._dlt_loads"
+    " where status = 0 and schema_name not in ('webhooks', 'stream'))"
+)
 
 
 @dataclass(frozen=True)
@@ -169,9 +173,11 @@ class Warehouse:
             for entity in entities
             if entity.table in present
         ]
+        if not parts:
+            return {}
         every = (" union " if self.killed else " union all ").join(parts)
         counted = self.rows(
-            f"select entity, _dlt_load_id, count(*) from ({every}) as landed where {COMPLETE}"
+            f"select entity, _dlt_load_id, count(*) from ({every}) as landed where {PULLED}"
             " group by entity, _dlt_load_id"
         )
         return {(entity, load_id): number for entity, load_id, number in counted}
@@ -183,7 +189,7 @@ class Warehouse:
     def _letters_by_load(self) -> dict[tuple[str, str], int]:
         count = "count(distinct dead_letter_id)" if self.killed else "count(*)"
         rows = self.rows(
-            f"select entity, _dlt_load_id, {count} from raw.dead_letters where {COMPLETE}"
+            f"select entity, _dlt_load_id, {count} from raw.dead_letters where {PULLED}"
             " group by entity, _dlt_load_id"
         )
         return {(entity, load_id): number for entity, load_id, number in rows}
