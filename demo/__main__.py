@@ -17,6 +17,7 @@ from demo.api import DEFAULT_TOKEN
 from demo.changes import advance
 from demo.faults import FAULT_HELP, Faults, FaultSpecError
 from demo.generator import generate
+from demo.push import Stream
 from demo.server import DemoServer
 from demo.store import DemoDataError, Store
 
@@ -38,6 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         faults = Faults.parse(options.fault)
         store, step = _data(options)
+        stream = Stream() if options.stream else None
         server = DemoServer(
             store,
             token=options.token,
@@ -45,9 +47,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
             port=options.port,
             max_limit=options.max_limit,
             advance=step,
+            stream=stream,
         )
         with server:
-            line = {"base_urls": server.base_urls, "token": server.token}
+            line: dict[str, Any] = {"base_urls": server.base_urls, "token": server.token}
+            if stream is not None:
+                line["bootstrap_servers"] = stream.servers
             print(msgspec.json.encode(line).decode(), flush=True)
             stop.wait()
     except (DemoDataError, FaultSpecError, OSError, ValueError) as error:
@@ -101,6 +106,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--data", type=Path, metavar="DIR", help="serve DIR/<entities>.jsonl[.gz] instead")
     add("--withhold", type=float, default=0.0, metavar="SHARE", help="with --data: serve the "
         "newest share of every entity only after an advance (default 0)")  # fmt: skip
+    add("--stream", action="store_true", help="serve a Kafka topic too; its brokers are printed")
     add("--fault", action="append", default=[], metavar="SPEC", help="may be repeated; see below")
     add("--token", default=DEFAULT_TOKEN, help=f"bearer token (default {DEFAULT_TOKEN})")
     add("--max-limit", type=int, default=1000, metavar="N", help="largest page (default 1000)")

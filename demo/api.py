@@ -3,7 +3,8 @@
 `GET /{source}/{entities}?modified_since=&limit=` needs the bearer token and answers
 `{"data": [...], "next": link | null}`. Some entities page by offset, others by a cursor; some links
 are absolute, others a path: a client that follows `next` as it is needs to know neither.
-Under `/_demo` stand the request log, the rows as served now, and the step to the next day.
+Under `/_demo` stand the request log, the rows as served now, the step to the next day, and what
+pushes webhooks and messages.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from starlette.routing import Route
 
 from demo.answers import DropConnection, error, fault_answer, json_answer
 from demo.faults import FaultPlan, Faults, Strike
+from demo.push import Push, Stream
 from demo.query import BadQuery, Query, link_to, next_link, read_query
 from demo.store import SOURCE_OF, Store
 from demo.table import Page, Position
@@ -42,6 +44,13 @@ class RequestRecord(msgspec.Struct, frozen=True):
     faults: tuple[str, ...] = ()
 
 
+class PushRequest(msgspec.Struct, frozen=True):
+    """Where webhooks go: `url`/<source>, signed with `secret`."""
+
+    url: str
+    secret: str
+
+
 class DemoApi:
     """State behind the endpoints; faults may be replaced while requests run."""
 
@@ -53,8 +62,10 @@ class DemoApi:
         faults: Faults | None = None,
         max_limit: int = 1000,
         advance: Callable[[], Any] | None = None,
+        stream: Stream | None = None,
     ) -> None:
         self.store = store
+        self.stream = stream
         self.token = token
         self.max_limit = max_limit
         self.advance = advance
@@ -161,6 +172,21 @@ class DemoApi:
             return error(409, "this data was not generated and has no next day")
         return json_answer(msgspec.json.encode(await run_in_threadpool(self._step)))
 
+    async def push(self, request: Request) -> Response:
+        """Send webhooks to the address in the body, and messages to the topic if there is one."""
+        if not self.authorized(request):
+            return error(401, "missing or wrong bearer token")
+        try:
+            asked = msgspec.json.decode(await request.body(), type=PushRequest)
+        except msgspec.MsgspecError as problem:
+            return error(400, str(problem))
+        push = Push(self.store)
+        sent = await run_in_threadpool(push.webhooks, asked.url, asked.secret)
+        messages = 0
+        if self.stream is not None:
+            messages = await run_in_threadpool(self.stream.send, push.messages())
+        return json_answer(msgspec.json.encode({"answers": sent, "messages": messages}))
+
     def _step(self) -> Any:
         assert self.advance is not None
         with self._advancing:
@@ -186,12 +212,16 @@ def create_app(
     faults: Faults | None = None,
     max_limit: int = 1000,
     advance: Callable[[], Any] | None = None,
+    stream: Stream | None = None,
 ) -> Starlette:
     """The ASGI app; its `DemoApi` is `app.state.demo`."""
-    api = DemoApi(store, token=token, faults=faults, max_limit=max_limit, advance=advance)
+    api = DemoApi(
+        store, token=token, faults=faults, max_limit=max_limit, advance=advance, stream=stream
+    )
     app = Starlette(
         routes=[
             Route("/_demo/advance", api.step, methods=["POST"]),
+            Route("/_demo/push", api.push, methods=["POST"]),
             Route("/_demo/requests", api.log),
             Route("/_demo/served/{source}/{entity}", api.oracle),
             Route("/{source}/{entity}", api.pull),

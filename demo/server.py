@@ -20,6 +20,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from demo.api import DEFAULT_TOKEN, DemoApi, RequestRecord, create_app
 from demo.faults import Faults
+from demo.push import Stream
 from demo.store import SOURCES, Store
 
 __all__ = ["DemoServer", "RequestRecord", "create_app"]
@@ -47,9 +48,15 @@ class DemoServer:
         port: int = 0,
         max_limit: int = 1000,
         advance: Callable[[], Any] | None = None,
+        stream: Stream | None = None,
     ) -> None:
         self._app = create_app(
-            store, token=token, faults=_faults(faults), max_limit=max_limit, advance=advance
+            store,
+            token=token,
+            faults=_faults(faults),
+            max_limit=max_limit,
+            advance=advance,
+            stream=stream,
         )
         self._api: DemoApi = self._app.state.demo
         self._asked_port = port

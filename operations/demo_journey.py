@@ -1,15 +1,20 @@
-"""The demo: a local API in a process of its own ─▶ the main job on two days of data ─▶ a summary.
+"""The demo: a local API in a process of its own ─▶ all three ways in ─▶ a summary.
 
-Nothing here is special to the demo but the API: it runs what `warehouse run` runs.
+Two days of data are pulled, then the service takes webhooks and a Kafka topic in. Nothing here is
+special to the demo but the API: it runs what `warehouse run` and `warehouse serve` run.
 """
 
+import base64
 import json
 import os
+import secrets
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -23,8 +28,12 @@ from operations.cycle import CycleResult, Plan, run_cycle
 from operations.dbt_runner import PROJECT
 from operations.home import prepare_demo_home
 from operations.progress import Reporter
+from operations.service.serve import Service
+from operations.service.settings import ServiceSettings
 
 WITHHELD = "0.1"
+PUSH_SECONDS = 90.0
+DEMO_SECRET = "whsec_" + base64.b64encode(secrets.token_bytes(24)).decode()
 
 
 def run_demo(
@@ -46,16 +55,18 @@ def run_demo(
         for title, as_of in (("First day", first_day), ("Second day", second_day)):
             console.rule(f"{title}: sync and build", align="left")
             if results:
-                _advance(api)
+                _ask(api, "/_demo/advance")
             plan = Plan(
                 "demo", sources=list(api["base_urls"]), selectors=[], as_of=None if data else as_of
             )
             results.append(run_cycle(settings, plan, reporter))
             _show_cycle(console, results[-1])
+        pushed = None if data else _push(settings, api, console)
     target = Target(settings)
     _show_marts(console, settings, target)
     return {
         "succeeded": all(result.succeeded for result in results),
+        "pushed": pushed,
         "database": _database(settings),
         "days": [result.as_json() for result in results],
         "daily_sales": summary.daily_sales(target),
@@ -65,9 +76,9 @@ def run_demo(
 
 @contextmanager
 def _api(data: str | None, scale: float, as_of: datetime) -> Iterator[dict[str, Any]]:
-    arguments = ["--scale", str(scale), "--as-of", as_of.isoformat()]
+    arguments = ["--scale", str(scale), "--as-of", as_of.isoformat(), "--stream"]
     if data is not None:
-        arguments = ["--data", os.path.abspath(data), "--withhold", WITHHELD]  # noqa: PTH100
+        arguments = ["--data", str(Path(data).absolute()), "--withhold", WITHHELD]
     process = subprocess.Popen(
         [sys.executable, "-m", "demo", *arguments],
         cwd=PROJECT,
@@ -96,13 +107,48 @@ def _point_sources_at(api: dict[str, Any]) -> None:
         os.environ[f"SOURCES__{source.upper()}__REQUESTS_PER_MINUTE"] = "100000"
 
 
-def _advance(api: dict[str, Any]) -> None:
+def _push(settings: Settings, api: dict[str, Any], console: Console) -> dict[str, Any]:
+    """Serve, let the API push webhooks and messages, and wait until all of it is visible."""
+    console.rule("Today: webhooks and a Kafka topic, as they happen", align="left")
+    os.environ["STREAM__BOOTSTRAP_SERVERS"] = api["bootstrap_servers"]
+    for source in ("CRM", "SUPPORT"):
+        os.environ[f"WEBHOOKS__{source}__SECRETS"] = DEMO_SECRET
+    options = ServiceSettings(port=0, cycle_seconds=1)
+    with Service(settings, options) as service:
+        url = f"http://127.0.0.1:{service.port}/webhooks"
+        answers = _ask(api, "/_demo/push", {"url": url, "secret": DEMO_SECRET})
+        deadline = time.monotonic() + PUSH_SECONDS
+        while not _all_visible(service, answers["messages"]):
+            if time.monotonic() > deadline:
+                raise SourceUnavailable(
+                    f"what was pushed was not visible after {PUSH_SECONDS:.0f} s; see "
+                    f"{settings.home / 'logs' / 'dbt.log'}"
+                )
+            time.sleep(0.2)
+        found = [vars(balance) for balance in service.balances()]
+    summary.print_balances(console, found)
+    summary.print_today(console, Target(settings))
+    return {"answers": answers["answers"], "balances": found}
+
+
+def _all_visible(service: Service, messages: int) -> bool:
+    """Whether nothing waits, and every message of the topic was seen and built."""
+    found = service.balances()
+    seen = sum(balance.received for balance in found if balance.way_in == "stream")
+    waiting = sum(balance.waiting for balance in found)
+    return seen >= messages and waiting == 0 and service.is_idle
+
+
+def _ask(api: dict[str, Any], path: str, content: dict[str, str] | None = None) -> dict[str, Any]:
     base = httpx.URL(api["base_urls"]["crm"])
     headers = {"authorization": f"Bearer {api['token']}"}
     try:
-        httpx.post(base.join("/_demo/advance"), headers=headers, timeout=60).raise_for_status()
+        answer = httpx.post(base.join(path), headers=headers, json=content, timeout=120)
+        answer.raise_for_status()
+        found: dict[str, Any] = answer.json()
     except httpx.HTTPError as error:
         raise SourceUnavailable(f"the demo's API has gone ({error}); run the demo again") from error
+    return found
 
 
 def _show_cycle(console: Console, result: CycleResult) -> None:

@@ -53,6 +53,9 @@ DAILY_SALES = """
 select sales_date, order_count, total_revenue, average_order_value, unique_customers
 from sales.daily_sales order by sales_date desc limit 7
 """
+METRICS_TODAY = """
+select currency, purchases, revenue, active_users from sales.metrics_today order by currency
+"""
 DEAD_LETTERS = """
 select source, entity, error, count(distinct dead_letter_id)
 from raw.dead_letters
@@ -111,6 +114,31 @@ def print_dead_letters(console: Console, target: Target, limit: int = 12) -> Non
         table.add_row(source, entity, error)
     if len(rows) > limit:
         table.add_row("", "", f"… and {len(rows) - limit} more")
+    console.print(table)
+
+
+def print_balances(console: Console, balances: Sequence[dict[str, Any]]) -> None:
+    """received = landed + duplicate + dead + waiting, by way in."""
+    table = Table(title="All ways in", title_justify="left")
+    for name in ("way in", "source"):
+        table.add_column(name)
+    figures = ("received", "landed", "duplicate", "dead", "waiting")
+    for name in figures:
+        table.add_column(name, justify="right")
+    for balance in balances:
+        row = (balance["way_in"], balance["source"])
+        table.add_row(*row, *(f"{balance[name]:,}" for name in figures))
+    console.print(table)
+
+
+def print_today(console: Console, target: Target) -> None:
+    """What users do today, by currency."""
+    table = Table(title="Today, from the topic", title_justify="left")
+    table.add_column("currency")
+    for name in ("purchases", "revenue", "active users"):
+        table.add_column(name, justify="right")
+    for currency, purchases, revenue, users in target.fetch(METRICS_TODAY):
+        table.add_row(currency, f"{purchases:,}", f"{float(revenue):,.2f}", f"{users:,}")
     console.print(table)
 
 

@@ -13,6 +13,7 @@ from typing import Self
 import uvicorn
 from sqlalchemy import Engine
 
+from ledger.balance import Balance, balances
 from ledger.engine import open_ledger
 from ledger.errors import SettingsError
 from ledger.settings import Settings
@@ -54,6 +55,7 @@ class Service:
             worker = Worker(self._settings, self._service, ledger, stream)
             application = Application(self._service, ledger, sources, worker.request_sync)
             worker.told_waiting = application.committer.set_waiting
+            self._worker, self._ledger = worker, ledger
             worker.start()
             stack.callback(worker.stop)
             stack.callback(_start_web(application, bound))
@@ -69,6 +71,15 @@ class Service:
         trace: TracebackType | None,
     ) -> None:
         self._stack.close()
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether everything that landed is built."""
+        return self._worker.is_idle
+
+    def balances(self) -> list[Balance]:
+        """What became of everything, by way in and source."""
+        return balances(self._ledger)
 
 
 def serve(settings: Settings, service: ServiceSettings) -> None:

@@ -64,6 +64,7 @@ class Worker:
         self._news: frozenset[str] | None = None
         """Raw tables that no build has seen; None: nothing was built yet."""
         self._failures = 0
+        self._is_busy = False
 
     def start(self) -> None:
         """Begin to work."""
@@ -75,6 +76,11 @@ class Worker:
         if self._thread.ident is not None:
             self._thread.join()
 
+    @property
+    def is_idle(self) -> bool:
+        """Whether no cycle runs and no landed row waits for a build."""
+        return not self._is_busy and self._news == frozenset()
+
     def request_sync(self, source: str) -> None:
         """Sync a source with the next cycle."""
         self._requests.put(source)
@@ -84,6 +90,7 @@ class Worker:
             begin = time.monotonic()
             try:
                 if self._has_work():
+                    self._is_busy = True
                     self._cycle()
                 self._failures = 0
             except (WarehouseError, SQLAlchemyError) as error:
@@ -92,6 +99,7 @@ class Worker:
             except Exception:
                 self._failures += 1
                 log.exception("cycle failed for a reason that nobody foresaw")
+            self._is_busy = False
             pause = self._service.cycle_seconds * 2 ** min(self._failures, 10)
             self._wait(begin + min(pause, max(LONGEST_PAUSE_SECONDS, self._service.cycle_seconds)))
 
