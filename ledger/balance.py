@@ -13,6 +13,7 @@ from sqlalchemy import (
     Connection,
     Engine,
     Select,
+    bindparam,
     case,
     func,
     insert,
@@ -48,13 +49,22 @@ class Balance:
 
 def add_to_totals(connection: Connection, way: Way, **figures: int) -> None:
     """Add to the counts that no row of the inbox tells: repeats, and what was pruned."""
-    columns = ("received", "duplicate", "landed_and_pruned")
-    added = {name: inbox_totals.c[name] + figures.get(name, 0) for name in columns}
-    where = (inbox_totals.c.way_in == way[0]) & (inbox_totals.c.source == way[1])
-    if connection.execute(update(inbox_totals).where(where).values(added)).rowcount:
+    values = {f"added_{name}": figures.get(name, 0) for name in _COUNTED}
+    where = {"the_way_in": way[0], "the_source": way[1]}
+    if connection.execute(_ADD, values | where).rowcount:
         return
-    values = {name: figures.get(name, 0) for name in columns}
-    connection.execute(insert(inbox_totals).values(way_in=way[0], source=way[1], **values))
+    row = {name: figures.get(name, 0) for name in _COUNTED}
+    connection.execute(insert(inbox_totals).values(way_in=way[0], source=way[1], **row))
+
+
+_COUNTED = ("received", "duplicate", "landed_and_pruned")
+# Built once: it runs with every commit of the inbox.
+_ADD = (
+    update(inbox_totals)
+    .where(inbox_totals.c.way_in == bindparam("the_way_in"))
+    .where(inbox_totals.c.source == bindparam("the_source"))
+    .values({name: inbox_totals.c[name] + bindparam(f"added_{name}") for name in _COUNTED})
+)
 
 
 def balances(ledger: Engine) -> list[Balance]:

@@ -7,13 +7,14 @@ one transaction (see `balance.py`).
 
 import random
 import uuid
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import Connection, Engine, RowMapping, func, insert, select, update
+from sqlalchemy import Connection, Engine, RowMapping, bindparam, func, insert, select, update
 
 from ledger.balance import add_to_totals
 from ledger.dead_letters import Letter, bury, known_letters, reopen
@@ -24,6 +25,12 @@ MAX_ATTEMPTS = 8
 FIRST_RETRY_SECONDS = 5.0
 LAST_RETRY_SECONDS = 3600.0
 WAITING = inbox.c.status == "waiting"
+# Built once: they run with every commit.
+_INSERT = insert(inbox)
+_KNOWN = select(inbox.c.source, inbox.c.event_id, inbox.c.body_hash).where(
+    inbox.c.source.in_(bindparam("sources", expanding=True)),
+    inbox.c.event_id.in_(bindparam("ids", expanding=True)),
+)
 
 
 @dataclass(frozen=True)
@@ -63,34 +70,47 @@ def accept(connection: Connection, events: Sequence[Event]) -> list[Outcome]:
     kept as a dead letter. An event that never got in (it was a dead letter) does not hold its id.
     """
     known = _known_events(connection, events)
-    letters = known_letters(connection, [_letter(event).dead_letter_id for event in events])
-    outcomes, fresh, dead = [], list[Event](), list[Letter]()
-    duplicates: dict[tuple[str, str], int] = {}
-    received: dict[tuple[str, str], int] = {}
-    for event in events:
-        key = (event.source, event.event_id)
-        outcome = _outcome(event, known.get(key))
-        way = (event.way_in, event.source)
-        received[way] = received.get(way, 0) + 1
-        letter = None
-        if outcome in (Outcome.DEAD, Outcome.CONFLICT):
-            letter = _letter(event)
-        if outcome is Outcome.DUPLICATE or (letter and letter.dead_letter_id in letters):
-            duplicates[way] = duplicates.get(way, 0) + 1
-            outcome = Outcome.CONFLICT if outcome is Outcome.CONFLICT else Outcome.DUPLICATE
-        elif letter is not None:
-            letters.add(letter.dead_letter_id)
-            dead.append(letter)
-        else:
-            known[key] = event.body_hash
+    outcomes: list[Outcome] = []
+    fresh, refused = list[Event](), list[tuple[int, Letter]]()
+    for place, event in enumerate(events):
+        outcome = _outcome(event, known.get((event.source, event.event_id)))
+        if outcome is Outcome.ACCEPTED:
+            known[event.source, event.event_id] = event.body_hash
             fresh.append(event)
+        elif outcome is not Outcome.DUPLICATE:
+            refused.append((place, _letter(event)))
         outcomes.append(outcome)
     if fresh:
-        connection.execute(insert(inbox), [event_row(event) for event in fresh])
-    bury(connection, dead)
+        connection.execute(_INSERT, [event_row(event) for event in fresh])
+    repeated = _bury_new(connection, refused)
+    for place in repeated:
+        # A conflict stays one for its sender; a letter that is known is no news.
+        if outcomes[place] is Outcome.DEAD:
+            outcomes[place] = Outcome.DUPLICATE
+    received = Counter((event.way_in, event.source) for event in events)
+    duplicate = Counter(
+        (event.way_in, event.source)
+        for place, event in enumerate(events)
+        if outcomes[place] is Outcome.DUPLICATE or place in repeated
+    )
     for way, number in received.items():
-        add_to_totals(connection, way, received=number, duplicate=duplicates.get(way, 0))
+        add_to_totals(connection, way, received=number, duplicate=duplicate[way])
     return outcomes
+
+
+def _bury_new(connection: Connection, refused: Sequence[tuple[int, Letter]]) -> set[int]:
+    """Keep the letters that are new; gives the places of the others."""
+    if not refused:
+        return set()
+    known = known_letters(connection, [letter.dead_letter_id for _, letter in refused])
+    new, repeated = dict[str, Letter](), set[int]()
+    for place, letter in refused:
+        if letter.dead_letter_id in known or letter.dead_letter_id in new:
+            repeated.add(place)
+        else:
+            new[letter.dead_letter_id] = letter
+    bury(connection, new.values())
+    return repeated
 
 
 def _outcome(event: Event, known_hash: str | None) -> Outcome:
@@ -102,11 +122,11 @@ def _outcome(event: Event, known_hash: str | None) -> Outcome:
 
 
 def _known_events(connection: Connection, events: Sequence[Event]) -> dict[tuple[str, str], str]:
-    query = select(inbox.c.source, inbox.c.event_id, inbox.c.body_hash).where(
-        inbox.c.source.in_({event.source for event in events}),
-        inbox.c.event_id.in_({event.event_id for event in events}),
-    )
-    return {(source, id): hashed for source, id, hashed in connection.execute(query)}
+    values = {
+        "sources": list({event.source for event in events}),
+        "ids": list({event.event_id for event in events}),
+    }
+    return {(source, id): hashed for source, id, hashed in connection.execute(_KNOWN, values)}
 
 
 def _letter(event: Event) -> Letter:

@@ -2,7 +2,10 @@
 
 `POST /webhooks/{source}`: 202 once the event is durable, also when it breaks its contract (it is
 kept as a dead letter: sending it again would not help); 200 for a repeat. Refused, so that the
-sender tries again or mends it: 400, 401, 404, 408, 409, 413, 415, 429, 503.
+sender tries again or mends it: 400, 401, 404, 405, 408, 409, 413, 415, 429, 503.
+
+Webhooks are plain ASGI: the framework's layers would cost more than verifying and storing do. All
+else is FastAPI's.
 """
 
 import asyncio
@@ -15,7 +18,7 @@ import msgspec
 from fastapi import FastAPI, Request, Response
 from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
-from starlette.requests import ClientDisconnect
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from ledger.dead_letters import letter_id
 from ledger.inbox import Event, Outcome
@@ -25,8 +28,10 @@ from loaders.webhooks import BadSignature, EventReader, MalformedEvent, WebhookS
 from operations.service.committer import Committer, QueueFullError
 from operations.service.settings import ServiceSettings
 
+WEBHOOKS = "/webhooks/"
 RETRY_SECONDS = "5"
 _ENCODER = msgspec.json.Encoder()
+Answer = tuple[int, dict[str, Any]]
 
 
 class _Refused(Exception):
@@ -38,7 +43,7 @@ class _Refused(Exception):
 
 
 class Application:
-    """What the routes share."""
+    """What the routes share; as an ASGI application it answers webhooks."""
 
     def __init__(
         self,
@@ -53,63 +58,87 @@ class Application:
         self._readers = {name: EventReader(source) for name, source in sources.items()}
         self._request_sync = request_sync
 
-    async def take_webhook(self, name: str, request: Request) -> Response:
-        """Verify, read and store one event."""
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one webhook."""
+        try:
+            status, answer = await self._take(scope, receive)
+        except _Refused as error:
+            status, answer = error.status, {"error": str(error)}
+        body = _ENCODER.encode(answer)
+        headers = [
+            (b"content-type", b"application/json"),
+            (b"content-length", str(len(body)).encode()),
+            *_EXTRA_HEADERS.get(status, ()),
+        ]
+        await send({"type": "http.response.start", "status": status, "headers": headers})
+        await send({"type": "http.response.body", "body": body})
+
+    async def _take(self, scope: Scope, receive: Receive) -> Answer:
+        name = scope["path"].removeprefix(WEBHOOKS)
         source = self._sources.get(name)
         if source is None:
             raise _Refused(404, "no such source")
-        body = await self._body(request)
+        if scope["method"] != "POST":
+            raise _Refused(405, "events are sent by POST")
+        headers = {key.decode("latin-1"): val.decode("latin-1") for key, val in scope["headers"]}
+        body = await self._body(headers, receive)
         try:
-            source.verify(request.headers, body)
-            event = self._readers[name].read(request.headers, body, now())
+            source.verify(headers, body)
+            event = self._readers[name].read(headers, body, now())
+            return _answer(event, await self.committer.take(event))
         except BadSignature as error:
             raise _Refused(401, str(error)) from error
         except MalformedEvent as error:
             raise _Refused(400, str(error)) from error
-        try:
-            outcome = await self.committer.take(event)
         except QueueFullError as error:
             raise _Refused(429, "too many events wait to be landed; send it again later") from error
         except SQLAlchemyError as error:
             raise _Refused(503, "the event could not be stored; send it again later") from error
-        return _answer(event, outcome)
 
-    async def _body(self, request: Request) -> bytes:
-        kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    async def _body(self, headers: dict[str, str], receive: Receive) -> bytes:
+        kind = headers.get("content-type", "").partition(";")[0].strip().lower()
         if kind != "application/json" and not kind.endswith("+json"):
             raise _Refused(415, "the body must be application/json")
-        if request.headers.get("content-encoding", "identity").lower() != "identity":
+        if headers.get("content-encoding", "identity").lower() != "identity":
             raise _Refused(415, "the body must not be encoded")
         limit = self.settings.max_body_bytes
-        declared = request.headers.get("content-length", "0")
+        declared = headers.get("content-length", "0")
         if declared.isdecimal() and int(declared) > limit:
             raise _Refused(413, f"the body is larger than {limit} bytes")
         body = bytearray()
         try:
             async with asyncio.timeout(self.settings.body_timeout_seconds):
-                async for chunk in request.stream():
-                    body += chunk
+                while True:
+                    message = await receive()
+                    if message["type"] == "http.disconnect":
+                        raise _Refused(400, "the body ended early")
+                    body += message.get("body", b"")
                     if len(body) > limit:
                         raise _Refused(413, f"the body is larger than {limit} bytes")
+                    if not message.get("more_body"):
+                        return bytes(body)
         except TimeoutError as error:
             raise _Refused(408, "the body took too long") from error
-        except ClientDisconnect as error:
-            raise _Refused(400, "the body ended early") from error
-        return bytes(body)
 
-    def trigger_sync(self, name: str, request: Request) -> Response:
+    def trigger_sync(self, name: str, request: Request) -> Answer:
         """Ask the worker for a sync of one source."""
         token = self.settings.sync_token
         if token is None or name not in SOURCES:
-            raise _Refused(404, "no such source, or serve.sync_token is not set")
+            return 404, {"error": "no such source, or serve.sync_token is not set"}
         sent = request.headers.get("authorization", "").encode("utf-8", "replace")
         if not hmac.compare_digest(sent, f"Bearer {token}".encode()):
-            raise _Refused(401, "the bearer token does not fit")
+            return 401, {"error": "the bearer token does not fit"}
         self._request_sync(name)
-        return _json(202, {"status": "requested", "source": name})
+        return 202, {"status": "requested", "source": name}
 
 
-def create_app(application: Application) -> FastAPI:
+# Where the body was not read to its end, the connection cannot be used again.
+_CLOSE = ((b"connection", b"close"),)
+_RETRY = ((b"retry-after", RETRY_SECONDS.encode()),)
+_EXTRA_HEADERS = {408: _CLOSE, 413: _CLOSE, 429: _RETRY, 503: _RETRY}
+
+
+def create_app(application: Application) -> ASGIApp:
     """The ASGI application."""
 
     @asynccontextmanager
@@ -118,41 +147,29 @@ def create_app(application: Application) -> FastAPI:
         yield
         await application.committer.stop()
 
-    app = FastAPI(title="Customer health warehouse", lifespan=lifespan)
+    api = FastAPI(title="Customer health warehouse", lifespan=lifespan)
 
-    @app.post("/webhooks/{source}")
-    async def take_webhook(source: str, request: Request) -> Response:
-        """Take one signed event in; 2xx once it is durable."""
-        return await application.take_webhook(source, request)
-
-    @app.post("/sync/{source}")
+    @api.post("/sync/{source}")
     async def trigger_sync(source: str, request: Request) -> Response:
         """Sync one source with the next cycle."""
-        return application.trigger_sync(source, request)
+        status, answer = application.trigger_sync(source, request)
+        return Response(_ENCODER.encode(answer), status, media_type="application/json")
 
-    @app.exception_handler(_Refused)
-    async def refuse(_: Request, error: _Refused) -> Response:
-        headers = {"retry-after": RETRY_SECONDS} if error.status in (429, 503) else {}
-        if error.status in (408, 413):
-            # The rest of the body is not read: the connection cannot be used again.
-            headers["connection"] = "close"
-        return _json(error.status, {"error": str(error)}, headers)
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        webhook = scope["type"] == "http" and scope["path"].startswith(WEBHOOKS)
+        await (application if webhook else api)(scope, receive, send)
 
     return app
 
 
-def _answer(event: Event, outcome: Outcome) -> Response:
+def _answer(event: Event, outcome: Outcome) -> Answer:
     answer: dict[str, Any] = {"id": event.event_id, "duplicate": outcome is Outcome.DUPLICATE}
     if outcome is Outcome.ACCEPTED:
-        return _json(202, answer | {"status": "accepted"})
+        return 202, answer | {"status": "accepted"}
     if outcome is Outcome.DUPLICATE:
-        return _json(200, answer | {"status": "duplicate"})
+        return 200, answer | {"status": "duplicate"}
     answer["dead_letter_id"] = letter_id(event.source, event.entity, event.body)
     if outcome is Outcome.CONFLICT:
         error = "an event with this id came before with another body; both are kept"
-        return _json(409, answer | {"status": "conflict", "error": error})
-    return _json(202, answer | {"status": "dead letter", "error": event.error})
-
-
-def _json(status: int, value: Any, headers: dict[str, str] | None = None) -> Response:
-    return Response(_ENCODER.encode(value), status, headers, "application/json")
+        return 409, answer | {"status": "conflict", "error": error}
+    return 202, answer | {"status": "dead letter", "error": event.error}

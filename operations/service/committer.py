@@ -8,7 +8,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
-from sqlalchemy import Engine
+from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import IntegrityError
 
 from ledger.inbox import Event, Outcome, accept, waiting_count
@@ -34,6 +34,7 @@ class Committer:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="inbox")
         self._task: asyncio.Task[None] | None = None
         self._waiting = 0
+        self._connection: Connection | None = None
 
     async def start(self) -> None:
         """Count what waits already and begin to commit."""
@@ -47,6 +48,8 @@ class Committer:
         if self._task is not None:
             self._task.cancel()
         self._thread.shutdown()
+        if self._connection is not None:
+            self._connection.close()
 
     def set_waiting(self, number: int) -> None:
         """How many events wait now; the worker tells after it has landed some."""
@@ -92,12 +95,23 @@ class Committer:
         """Another process may store the same id at the same time: look again then."""
         for _ in range(ATTEMPTS - 1):
             try:
-                with self._ledger.begin() as connection:
-                    return accept(connection, events)
+                return self._transaction(events)
             except IntegrityError:
                 continue
-        with self._ledger.begin() as connection:
-            return accept(connection, events)
+        return self._transaction(events)
+
+    def _transaction(self, events: list[Event]) -> list[Outcome]:
+        # One connection for all commits: taking it from the pool each time costs a round trip.
+        connection = self._connection or self._ledger.connect()
+        self._connection = None
+        try:
+            with connection.begin():
+                outcomes = accept(connection, events)
+        except BaseException:
+            connection.close()
+            raise
+        self._connection = connection
+        return outcomes
 
     async def _in_thread(self, call: Callable[[Argument], T], argument: Argument) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._thread, call, argument)

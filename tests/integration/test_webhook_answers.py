@@ -9,11 +9,11 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
-from fastapi import FastAPI
 from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from sqlalchemy import Engine, text
+from starlette.types import ASGIApp
 from support.push import (
     SOURCES,
     Sender,
@@ -234,7 +234,7 @@ def test_no_bytes_make_it_fail(tmp_path: Path) -> None:
     ledger = open_ledger(Settings(tmp_path))
     statuses: Counter[int] = Counter()
 
-    async def send(app: FastAPI, number: int, request: Request) -> int:
+    async def send(app: ASGIApp, number: int, request: Request) -> int:
         source, body, headers = request
         id = f"e{statuses.total()}-{number}"
         own = signed_by_github(body, id) if source == "hub" else signed(body, id)
@@ -245,10 +245,12 @@ def test_no_bytes_make_it_fail(tmp_path: Path) -> None:
 
     async def send_all(requests: list[Request]) -> None:
         options = ServiceSettings(queue_limit=10**9)
-        app = create_app(Application(options, ledger, SOURCES, print))
-        async with app.router.lifespan_context(app):
-            sent = [send(app, number, request) for number, request in enumerate(requests)]
-            statuses.update(await asyncio.gather(*sent))
+        application = Application(options, ledger, SOURCES, print)
+        app = create_app(application)
+        await application.committer.start()
+        sent = [send(app, number, request) for number, request in enumerate(requests)]
+        statuses.update(await asyncio.gather(*sent))
+        await application.committer.stop()
 
     @hypothesis_settings(
         max_examples=FUZZED // A_RUN // MUTATIONS,
