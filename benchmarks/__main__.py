@@ -15,7 +15,15 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-SCRIPTS = ("landing", "incremental_sync", "incremental_build", "health_day")
+SCRIPTS = (
+    "landing",
+    "incremental_sync",
+    "incremental_build",
+    "health_day",
+    "webhook_intake",
+    "freshness",
+    "stream",
+)
 RESULTS = Path(__file__).parent / "results"
 
 

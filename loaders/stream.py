@@ -120,6 +120,11 @@ class StreamReader:
         return bool(self._messages or self._unplaced)
 
     @property
+    def is_placed(self) -> bool:
+        """Whether messages come: partitions are assigned, and none waits for its place."""
+        return not self._unplaced
+
+    @property
     def is_full(self) -> bool:
         """Whether a whole batch waits to be landed."""
         return len(self._messages) >= self._stream.batch_messages

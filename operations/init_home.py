@@ -21,6 +21,16 @@ CONFIG = """# Settings of the sources. By environment: SOURCES__CRM__BASE_URL an
 
 [sources.support]
 # base_url = "https://support.example.com/api"
+
+# What `warehouse serve` does by itself; cron expressions in UTC, "" for never.
+[serve.schedules]
+# crm = "*/15 * * * *"
+# reconcile = "30 2 * * *"
+# build = "10 * * * *"
+
+[stream]
+# bootstrap_servers = "kafka:9092"
+# topic = "user-events"
 """
 SECRETS = """# Never commit this file. Environment: SOURCES__CRM__API_TOKEN and so on.
 [sources.crm]
@@ -31,6 +41,13 @@ SECRETS = """# Never commit this file. Environment: SOURCES__CRM__API_TOKEN and 
 
 [sources.support]
 # api_token = ""
+
+# A source may push once it has a secret.
+[webhooks.crm]
+# secrets = ["whsec_..."]
+
+[serve]
+# sync_token = ""
 """
 
 
