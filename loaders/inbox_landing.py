@@ -15,9 +15,9 @@ import pyarrow as pa
 from msgspec.structs import replace
 from sqlalchemy import Engine, RowMapping
 
-from ledger import inbox
+from ledger import batches
+from ledger.batches import Batch
 from ledger.errors import BalanceError
-from ledger.inbox import Batch
 from ledger.settings import Settings
 from loaders.arrow import TableBuilder, arrow_schema
 from loaders.columns import EVENTS_WEBHOOK, INBOX_BATCHES, POSITION
@@ -55,9 +55,9 @@ class InboxLanding:
     def heal(self) -> int:
         """Let events wait again whose batch raw lacks: the warehouse may be a restored backup."""
         self._landing.discard_pending()
-        believed = inbox.unlanded_batches(self._ledger)
+        believed = batches.unlanded_batches(self._ledger)
         missing = believed - self._landed_batches() if believed else set()
-        return inbox.land_again(self._ledger, missing)
+        return batches.land_again(self._ledger, missing)
 
     def run(self, progress: Progress = lambda _: None) -> LandedInbox:
         """Land batch after batch until nothing waits that is due.
@@ -66,7 +66,7 @@ class InboxLanding:
             TargetError: the warehouse cannot be written; what waits goes on waiting.
         """
         result = LandedInbox()
-        while (batch := inbox.take_batch(self._ledger, BATCH_EVENTS)) is not None:
+        while (batch := batches.take_batch(self._ledger, BATCH_EVENTS)) is not None:
             with self._target.held():
                 self._land(batch, result)
             progress(result.landed)
@@ -82,7 +82,7 @@ class InboxLanding:
             except Exception as error:  # One event, or a fault of ours, must not block the others.
                 self._isolate(batch, error)
                 return
-        inbox.mark_landed(self._ledger, batch, dead)
+        batches.mark_landed(self._ledger, batch, dead)
         result.landed += len(batch.rows) - len(dead)
         result.dead += len(dead)
         result.tables |= set(tables)
@@ -107,9 +107,9 @@ class InboxLanding:
         self._landing.discard_pending()
         self._landing.land(_with_batch_row(Batch("probe", [], is_resumed=False), {}))
         if len(batch.rows) > 1:
-            inbox.split(self._ledger, batch)
+            batches.split(self._ledger, batch)
         else:
-            inbox.postpone(self._ledger, batch.rows[0], str(error))
+            batches.postpone(self._ledger, batch.rows[0], str(error))
 
     def _landed_batches(self, batch_id: str | None = None) -> set[str]:
         query = f"select batch_id from {RAW}.{INBOX_BATCHES.name} where {COMPLETE}"

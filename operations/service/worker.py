@@ -16,7 +16,7 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from ledger.errors import SettingsError, WarehouseError
-from ledger.inbox import waiting_count
+from ledger.inbox import prune, waiting_count
 from ledger.runs import now
 from ledger.settings import Settings
 from loaders.dead_letters import register_landed
@@ -125,6 +125,8 @@ class Worker:
             self._begin()
         plan = self._plan()
         result = run_cycle(self._settings, plan, Reporter(silent=True), self._ledger)
+        if "build" in self._due:
+            prune(self._ledger, now())
         self.told_waiting(waiting_count(self._ledger))
         self._due.clear()
         _log(result)

@@ -17,9 +17,10 @@ from typer.testing import CliRunner
 
 from demo import DemoServer, Store
 from ledger.balance import balances
+from ledger.batches import MAX_ATTEMPTS
 from ledger.dead_letters import LetterFilter, find
 from ledger.errors import TargetError
-from ledger.inbox import MAX_ATTEMPTS, waiting_count
+from ledger.inbox import waiting_count
 from ledger.settings import Settings
 from loaders.contracts import ENTITIES, Company
 from loaders.decoding import RecordDecoder
@@ -295,7 +296,7 @@ def test_a_batch_whose_landing_was_not_noted_lands_once(
         for number in range(3):
             sender.send("crm", "company.created", company(f"c{number}"), f"e{number}")
     with monkeypatch.context() as broken:
-        broken.setattr("ledger.inbox.mark_landed", _killed)
+        broken.setattr("ledger.batches.mark_landed", _killed)
         with pytest.raises(KeyboardInterrupt):
             cycle(warehouse)
     assert (waiting_count(warehouse.ledger), warehouse.count("crm__companies")) == (3, 3)

@@ -28,9 +28,10 @@ from support.push import (
 )
 
 from ledger.balance import balances
+from ledger.batches import take_batch
 from ledger.dead_letters import LetterFilter, find
 from ledger.engine import open_ledger
-from ledger.inbox import take_batch, waiting_count
+from ledger.inbox import waiting_count
 from ledger.settings import Settings
 from operations.service.app import Application, create_app
 from operations.service.settings import ServiceSettings

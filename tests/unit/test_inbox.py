@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import Engine, select, update
 from support.push import assert_balanced
 
-from ledger import inbox
+from ledger import batches, inbox
 from ledger.balance import balances
 from ledger.dead_letters import MAX_REPLAYS, Letter, LetterFilter, discard, find, register
 from ledger.engine import open_ledger
@@ -78,62 +78,62 @@ def test_a_breach_is_kept_and_does_not_hold_its_id(ledger: Engine) -> None:
 
 def test_a_batch_is_resumed_until_it_has_landed(ledger: Engine) -> None:
     take(ledger, *(make(str(n)) for n in range(5)))
-    first = inbox.take_batch(ledger, 3)
+    first = batches.take_batch(ledger, 3)
     assert first is not None
     assert not first.is_resumed
     assert [row["event_id"] for row in first.rows] == ["0", "1", "2"]
-    again = inbox.take_batch(ledger, 3)
+    again = batches.take_batch(ledger, 3)
     assert again is not None
     assert (again.batch_id, again.is_resumed) == (first.batch_id, True)
-    inbox.mark_landed(ledger, again)
+    batches.mark_landed(ledger, again)
     assert figures(ledger) == (5, 3, 0, 0, 2)
-    rest = inbox.take_batch(ledger, 3)
+    rest = batches.take_batch(ledger, 3)
     assert rest is not None
-    inbox.mark_landed(ledger, rest, [(rest.rows[0], "broke its contract meanwhile")])
+    batches.mark_landed(ledger, rest, [(rest.rows[0], "broke its contract meanwhile")])
     assert figures(ledger) == (5, 4, 0, 1, 0)
-    assert inbox.take_batch(ledger, 3) is None
+    assert batches.take_batch(ledger, 3) is None
 
 
 def test_a_batch_that_raw_lacks_lands_again(ledger: Engine) -> None:
     take(ledger, make("1"), make("2"))
-    batch = inbox.take_batch(ledger, 10)
+    batch = batches.take_batch(ledger, 10)
     assert batch is not None
-    inbox.mark_landed(ledger, batch)
-    assert inbox.unlanded_batches(ledger) == {batch.batch_id}
-    assert inbox.land_again(ledger, [batch.batch_id]) == 2
+    batches.mark_landed(ledger, batch)
+    assert batches.unlanded_batches(ledger) == {batch.batch_id}
+    assert batches.land_again(ledger, [batch.batch_id]) == 2
     assert inbox.waiting_count(ledger) == 2
 
 
 def test_a_split_batch_is_two(ledger: Engine) -> None:
     take(ledger, *(make(str(n)) for n in range(3)))
-    batch = inbox.take_batch(ledger, 10)
+    batch = batches.take_batch(ledger, 10)
     assert batch is not None
-    inbox.split(ledger, batch)
+    batches.split(ledger, batch)
     parts = []
-    while (part := inbox.take_batch(ledger, 10)) is not None:
+    while (part := batches.take_batch(ledger, 10)) is not None:
         parts.append([row["event_id"] for row in part.rows])
-        inbox.mark_landed(ledger, part)
+        batches.mark_landed(ledger, part)
     assert parts == [["0"], ["1", "2"]]
 
 
 def test_an_event_that_does_not_land_waits_longer_and_longer_then_dies(ledger: Engine) -> None:
     take(ledger, make("1"))
     waits = []
-    for _ in range(inbox.MAX_ATTEMPTS):
+    for _ in range(batches.MAX_ATTEMPTS):
         with ledger.begin() as connection:
             connection.execute(update(inbox_table).values(next_attempt_at=None))
-        batch = inbox.take_batch(ledger, 10)
+        batch = batches.take_batch(ledger, 10)
         assert batch is not None
-        inbox.postpone(ledger, batch.rows[0], "no")
+        batches.postpone(ledger, batch.rows[0], "no")
         with ledger.connect() as connection:
             at = connection.scalar(select(inbox_table.c.next_attempt_at))
         if at is not None:
             waits.append((at - datetime.now(UTC)).total_seconds())
-            assert inbox.take_batch(ledger, 10) is None
-    expected = [inbox.FIRST_RETRY_SECONDS * 2**n for n in range(inbox.MAX_ATTEMPTS - 1)]
+            assert batches.take_batch(ledger, 10) is None
+    expected = [batches.FIRST_RETRY_SECONDS * 2**n for n in range(batches.MAX_ATTEMPTS - 1)]
     assert all(e / 2 - 1 <= w <= e for w, e in zip(waits, expected, strict=True)), waits
     (letter,) = find(ledger, LetterFilter())
-    assert letter["error"] == f"did not land in {inbox.MAX_ATTEMPTS} attempts: no"
+    assert letter["error"] == f"did not land in {batches.MAX_ATTEMPTS} attempts: no"
     assert take(ledger, make("1")) == [ACCEPTED], "its id is free again"
 
 
@@ -143,11 +143,11 @@ def test_a_replay_waits_with_the_same_bytes_and_once(ledger: Engine) -> None:
     id = letter["dead_letter_id"]
     for expected in (Replay.WAITING, Replay.SKIPPED):
         assert replay(ledger, id, make("1", "y"), by_id=True).result is expected
-    batch = inbox.take_batch(ledger, 10)
+    batch = batches.take_batch(ledger, 10)
     assert batch is not None
     assert [bytes(row["body"]) for row in batch.rows] == [b"x", b"y"]
     assert figures(ledger) == (2, 0, 0, 0, 2)
-    inbox.mark_landed(ledger, batch)
+    batches.mark_landed(ledger, batch)
     assert figures(ledger) == (2, 2, 0, 0, 0)
 
 
@@ -167,9 +167,9 @@ def test_a_replay_that_does_not_land_opens_its_letter_again(ledger: Engine) -> N
     take(ledger, make("1", error="bad"))
     (letter,) = find(ledger, LetterFilter())
     replay(ledger, letter["dead_letter_id"], make("1"), by_id=True)
-    batch = inbox.take_batch(ledger, 10)
+    batch = batches.take_batch(ledger, 10)
     assert batch is not None
-    inbox.mark_landed(ledger, batch, [(batch.rows[0], "bad again")])
+    batches.mark_landed(ledger, batch, [(batch.rows[0], "bad again")])
     (letter,) = find(ledger, LetterFilter())
     assert (letter["status"], letter["error"], letter["replays"]) == ("open", "bad again", 1)
     assert figures(ledger) == (1, 0, 0, 1, 0)
@@ -177,9 +177,9 @@ def test_a_replay_that_does_not_land_opens_its_letter_again(ledger: Engine) -> N
 
 def test_the_same_bytes_that_die_twice_are_one_letter(ledger: Engine) -> None:
     take(ledger, make("1", error="bad"), make("1"))
-    batch = inbox.take_batch(ledger, 10)
+    batch = batches.take_batch(ledger, 10)
     assert batch is not None
-    inbox.mark_landed(ledger, batch, [(batch.rows[0], "bad")])
+    batches.mark_landed(ledger, batch, [(batch.rows[0], "bad")])
     assert figures(ledger) == (2, 0, 1, 1, 0)
 
 
@@ -191,6 +191,19 @@ def test_discarded_letters_stay_dead_and_can_be_named(ledger: Engine) -> None:
     assert find(ledger, LetterFilter()) == []
     assert figures(ledger) == (1, 0, 0, 1, 0)
     assert replay(ledger, id, make("1"), by_id=True).result is Replay.WAITING
+
+
+def test_landed_events_are_forgotten_after_a_month_and_still_counted(ledger: Engine) -> None:
+    take(ledger, make("1"), make("2"))
+    batch = batches.take_batch(ledger, 1)
+    assert batch is not None
+    batches.mark_landed(ledger, batch)
+    now = datetime.now(UTC)
+    for days, pruned, outcome in ((8, 0, DUPLICATE), (29, 0, DUPLICATE), (31, 1, ACCEPTED)):
+        assert inbox.prune(ledger, now + timedelta(days=days)) == pruned
+        assert batches.unlanded_batches(ledger) == set(), "no bytes, no second landing"
+        assert take(ledger, make("1")) == [outcome]
+    assert figures(ledger) == (5, 1, 2, 0, 2)
 
 
 def test_letters_are_found_by_what_they_are(ledger: Engine) -> None:
