@@ -11,10 +11,10 @@ from typing import Any
 import msgspec
 from hypothesis import strategies as st
 
-from loaders.contracts import ENTITIES, Entity
+from loaders.contracts import ENTITIES, USER_EVENTS, Entity
 
 START = datetime(2026, 3, 2, 12, tzinfo=UTC)
-BY_NAME = {entity.name: entity for entity in ENTITIES}
+BY_NAME = {entity.name: entity for entity in (*ENTITIES, USER_EVENTS)}
 SENTIMENTS = ("positive", "neutral", "negative")
 COUNTRIES = ("United Kingdom", "EIRE", "US", None)
 
@@ -83,6 +83,8 @@ def record(change: Change) -> tuple[Entity, Any]:
         "created_at": _moment(-(noise % 130)),
         "updated_at": _moment(-10 + change.version),
     }
+    if entity == USER_EVENTS:
+        fields = {"id": f"event-{change.id}"}
     fields |= _FIELDS[entity.name](noise)
     return entity, msgspec.convert(fields, entity.contract)
 
@@ -163,6 +165,15 @@ _FIELDS: dict[str, Any] = {
     },
     "orders": _order,
     "tickets": _ticket,
+    "user_events": lambda n: {
+        "user_id": f"use-{n % 7}",
+        "company_id": _reference("com", n),
+        "type": _pick(("purchase", "login"), n >> 1),
+        "amount": _pick(("12.5", None), n >> 2),
+        "currency": _pick((" eur", "USD", None), n >> 3),
+        "occurred_at": _moment(4 - n % 20),
+        "properties": _pick(({"n": n}, None), n >> 4),
+    },
     "feedback": lambda n: {
         "company_id": f"com-{n % 5}",
         "user_id": _reference("use", n >> 1),
