@@ -77,7 +77,8 @@ class RawFiller:
     def feedback(self, load: str, first: int, last: int, *, companies: int, day: str) -> None:
         """Feedback of the year that ends on `day`, spread over companies, users and minutes."""
         meta = METADATA.format(n="n", received=day, load=load)
-        moment = f"cast('{day}' as timestamptz) - (n * 7919 % 525600) * interval '1 minute'"
+        minutes = "(cast(n as bigint) * 7919 % 525600) * interval '1 minute'"
+        moment = f"cast('{day}' as timestamptz) - {minutes}"
         self.execute(
             "insert into raw.support__feedback (id, company_id, user_id, sentiment, created_at,"
             " updated_at, _extra, _row_hash, _is_deleted, _received_at, _dlt_load_id)"

@@ -18,14 +18,21 @@ from ledger.errors import TargetError, WarehouseError
 from ledger.settings import Settings
 from loaders.target import RAW, Target
 
+# Two of DuckDB's row groups: an end that fills none is written again with the next file.
+ROWS_A_FILE = 2 * 122_880
 DLT_DEFAULTS = {
     "RUNTIME__DLTHUB_TELEMETRY": "false",
     "RUNTIME__LOG_LEVEL": "CRITICAL",
     "RESTORE_FROM_DESTINATION": "false",
     "NORMALIZE__PARQUET_NORMALIZER__ADD_DLT_LOAD_ID": "true",
     "DATA_WRITER__DISABLE_COMPRESSION": "true",
+    "DATA_WRITER__FILE_MAX_ITEMS": str(ROWS_A_FILE),
     "LOAD__DELETE_COMPLETED_JOBS": "true",
 }
+
+# DuckDB keeps what it writes in memory while anyone holds the file open: a load of more rows than
+# this is landed with the file closed between its parts.
+ROWS_HELD_OPEN = 100_000
 
 
 class Landing:
@@ -67,7 +74,7 @@ class Landing:
         Raises:
             TargetError: the database cannot be written; nothing of the load will be visible.
         """
-        resource = dlt.resource(_marked(tables), name="records", write_disposition="append")
+        resource = dlt.resource(self._marked(tables), name="records", write_disposition="append")
         try:
             info: LoadInfo = self._pipeline.run(
                 dlt.source(lambda: resource, name=self._source)(),
@@ -85,13 +92,16 @@ class Landing:
             ) from error
         return info.loads_ids[-1] if info.loads_ids else None
 
+    def _marked(self, tables: Iterable[tuple[str, pa.Table]]) -> Iterator[object]:
+        rows = 0
+        for name, table in tables:
+            rows += table.num_rows
+            if rows > ROWS_HELD_OPEN:
+                self._target.release()
+            yield dlt.mark.with_table_name(table, name)
+
     def rows_of(self, table: str, load_id: str) -> int:
         """Rows of a load that are really in the target."""
         query = f"select count(*) from {RAW}.{table} where _dlt_load_id = ?"
         rows = self._target.fetch(query, (load_id,))
         return int(rows[0][0]) if rows else 0
-
-
-def _marked(tables: Iterable[tuple[str, pa.Table]]) -> Iterator[object]:
-    for name, table in tables:
-        yield dlt.mark.with_table_name(table, name)

@@ -8,6 +8,7 @@ from urllib.parse import quote
 import dlt
 import duckdb
 import psycopg2
+from dlt.destinations.impl.duckdb.configuration import DuckDbCredentials
 
 from ledger.errors import TargetError
 from ledger.settings import Settings
@@ -21,12 +22,17 @@ class Target:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
+        self._held: duckdb.DuckDBPyConnection | None = None
         self.name = settings.engine_name
 
     def destination(self) -> Any:
         """dlt's destination."""
         if self._settings.postgres_url is None:
-            return dlt.destinations.duckdb(str(self._settings.warehouse_path))
+            # One file and one thread at a time: more buffer more rows, and gain little.
+            return dlt.destinations.duckdb(
+                DuckDbCredentials(str(self._settings.warehouse_path), global_config={"threads": 1}),
+                loader_parallelism_strategy="sequential",
+            )
         credentials = self._settings.postgres_parameters()
         # A socket directory is a host that a URL can hold only quoted.
         credentials["host"] = quote(str(credentials["host"]), safe="")
@@ -56,7 +62,7 @@ class Target:
 
     @contextmanager
     def held(self) -> Iterator[None]:
-        """Keep a DuckDB file open meanwhile: opening it costs more than a query.
+        """Keep a DuckDB file open until `release` or the end: opening it costs more than a query.
 
         Raises:
             TargetError: the file cannot be opened.
@@ -65,11 +71,19 @@ class Target:
             yield
             return
         try:
-            connection = duckdb.connect(str(self._settings.warehouse_path))
+            self._held = duckdb.connect(str(self._settings.warehouse_path))
         except duckdb.Error as error:
             raise self._unreadable(error) from error
-        with connection:
+        try:
             yield
+        finally:
+            self.release()
+
+    def release(self) -> None:
+        """Let go of a file held open, so that its memory is given back with each file landed."""
+        if self._held is not None:
+            self._held.close()
+            self._held = None
 
     def _unreadable(self, error: Exception) -> TargetError:
         place = self._settings.warehouse_path if self.name == "duckdb" else "PostgreSQL"

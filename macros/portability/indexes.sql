@@ -26,3 +26,17 @@
 {% macro postgres__raw_index_sql(schema, identifier, column) -%}
     create index if not exists {{ identifier }}_{{ column | trim('_') }} on {{ schema }}.{{ identifier }} ({{ column }});
 {%- endmacro %}
+
+
+{#- Post-hook of every incremental model: statistics of a table built anew, so that its indexes are used. -#}
+{% macro analyze_when_built() -%}
+    {{ return(adapter.dispatch('analyze_when_built', 'warehouse')()) }}
+{%- endmacro %}
+
+{% macro default__analyze_when_built() -%}{%- endmacro %}
+
+{% macro postgres__analyze_when_built() -%}
+    {%- if model.config.materialized == 'incremental' and not adds_to_existing_rows() -%}
+    analyze {{ this }}
+    {%- endif -%}
+{%- endmacro %}

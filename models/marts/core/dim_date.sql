@@ -20,26 +20,28 @@ spine as (
     {{ day_spine(var('first_day'), var('last_day')) }}
 ),
 
-fact_days as (
+odd_days as (
     select sales.date_key from sales
+    where {{ outside_calendar('sales.date_key') }}
     union
     select feedback.date_key from feedback
+    where {{ outside_calendar('feedback.date_key') }}
     union
     select user_events.date_key from user_events
+    where {{ outside_calendar('user_events.date_key') }}
     union
     select tickets.opened_date_key as date_key from tickets
+    where {{ outside_calendar('tickets.opened_date_key') }}
     union
     select tickets.resolved_date_key as date_key from tickets
+    where {{ outside_calendar('tickets.resolved_date_key') }}
 ),
 
 days as (
     select spine.day from spine
     union all
-    select cast(fact_days.date_key as date) as day
-    from fact_days
-    where
-        fact_days.date_key < '{{ var("first_day") }}'
-        or fact_days.date_key > '{{ var("last_day") }}'
+    select cast(odd_days.date_key as date) as day
+    from odd_days
 ),
 
 holidays as (

@@ -1,22 +1,17 @@
 -- One row a customer segment: buyers, orders and revenue.
-with orders as (
-    select * from {{ ref('int_orders__sales') }}
-    where not is_cancelled
-),
-
-customers as (
+with buyers as (
     select * from {{ ref('dim_customer') }}
+    where total_orders > 0
 ),
 
 totals as (
     select
-        coalesce(customers.segment, 'unknown') as segment,
-        count(distinct orders.customer_id) as customer_count,
-        count(*) as order_count,
-        cast(sum(orders.net_amount) as numeric(28, 6)) as total_revenue
-    from orders
-    left join customers on orders.customer_id = customers.customer_id
-    group by coalesce(customers.segment, 'unknown')
+        coalesce(segment, 'unknown') as segment,
+        cast(count(customer_id) as bigint) as customer_count,
+        cast(sum(total_orders) as bigint) as order_count,
+        cast(sum(lifetime_value) as numeric(28, 6)) as total_revenue
+    from buyers
+    group by coalesce(segment, 'unknown')
 ),
 
 final as (
