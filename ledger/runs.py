@@ -17,6 +17,8 @@ from sqlalchemy import Engine, RowMapping, insert, select, update
 
 from ledger.tables import pipeline_runs, sync_log
 
+INTERRUPTED = "the process ended early"
+
 
 @dataclass
 class SyncCounts:
@@ -57,7 +59,7 @@ def recorded_run(ledger: Engine, command: str, target: str) -> Iterator[str]:
             connection.execute(
                 update(table)
                 .where(table.c.status == "running")
-                .values(status="interrupted", finished_at=now(), error="the process ended early")
+                .values(status="interrupted", finished_at=now(), error=INTERRUPTED)
             )
         connection.execute(
             insert(pipeline_runs).values(

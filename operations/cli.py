@@ -11,8 +11,7 @@ import typer
 from rich.console import Console
 
 from ledger.errors import WarehouseError
-from ledger.settings import load_settings
-from loaders.target import Target
+from ledger.settings import Settings, load_settings
 from operations import dead_letter_commands, demo_journey, init_home, status_report, summary
 from operations.cycle import CycleResult, Plan, chosen_sources, run_cycle
 from operations.home import require_real_home
@@ -195,17 +194,17 @@ def _run(plan: Plan, *, as_json: bool) -> None:
     if as_json:
         _print_json(result.as_json())
     else:
-        _show(result, Target(settings))
+        _show(result, settings)
     if not result.succeeded:
         raise typer.Exit(1)
 
 
-def _show(result: CycleResult, target: Target) -> None:
+def _show(result: CycleResult, settings: Settings) -> None:
     console = summary.open_console()
     if result.syncs:
         summary.print_syncs(console, result)
         if any(sync.counts.dead for sync in result.syncs):
-            summary.print_dead_letters(console, target)
+            summary.print_dead_letters(console, settings)
     if result.build is not None:
         summary.print_build(console, result.build)
     errors = Console(stderr=True, markup=False, highlight=False)

@@ -16,6 +16,7 @@ from ledger.errors import BuildError, SettingsError, SourceError
 from ledger.lock import run_lock
 from ledger.runs import recorded_run
 from ledger.settings import Settings
+from loaders.accounts import recover_figures
 from loaders.columns import tables_of
 from loaders.dbt_sources import selectors_of
 from loaders.dead_letters import register_landed
@@ -134,6 +135,7 @@ def run_cycle(
         try:
             with recorded_run(ledger, plan.command, settings.target) as run_id:
                 result.run_id = run_id
+                recover_figures(Target(settings), ledger)
                 if plan.sources is not None:
                     _land_pushed(settings, ledger, plan, result)
                 if configurations:

@@ -161,7 +161,7 @@ def _show_cycle(console: Console, result: CycleResult) -> None:
 
 def _show_marts(console: Console, settings: Settings, target: Target) -> None:
     console.rule("What the warehouse knows now", align="left")
-    summary.print_dead_letters(console, target)
+    summary.print_dead_letters(console, settings)
     summary.print_at_risk(console, target)
     summary.print_daily_sales(console, target)
     console.print("The database:", _database(settings), soft_wrap=True, highlight=False)

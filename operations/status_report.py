@@ -6,12 +6,12 @@ from rich.console import Console
 from rich.table import Table
 from sqlalchemy import select
 
+from ledger.balance import balances
+from ledger.dead_letters import LetterFilter, find
 from ledger.engine import open_ledger
 from ledger.runs import recent_runs, syncs
 from ledger.settings import Settings
-from ledger.tables import circuit_breakers
-from loaders.target import Target
-from operations.summary import DEAD_LETTERS
+from ledger.tables import circuit_breakers, stream_positions
 
 RUNS = 5
 
@@ -26,18 +26,20 @@ def collect(settings: Settings) -> dict[str, Any]:
     try:
         with ledger.connect() as connection:
             breakers = connection.execute(select(circuit_breakers)).mappings().all()
+            positions = connection.execute(select(stream_positions)).mappings().all()
         runs, entities = recent_runs(ledger, RUNS), syncs(ledger)
+        ways, letters = balances(ledger), len(find(ledger, LetterFilter()))
     finally:
         ledger.dispose()
-    exists = settings.postgres_url is not None or settings.warehouse_path.exists()
-    letters = Target(settings).fetch(DEAD_LETTERS) if exists else []
     return {
         "target": settings.target,
         "home": str(settings.home),
         "runs": [_plain(row) for row in runs],
         "syncs": [_plain(row) for row in sorted(entities, key=_by_entity)],
         "circuit_breakers": [_plain(row) for row in breakers],
-        "dead_letters": sum(row[3] for row in letters),
+        "stream_positions": [_plain(row) for row in positions],
+        "balances": [vars(balance) | {"balanced": balance.balanced} for balance in ways],
+        "dead_letters": letters,
     }
 
 
@@ -53,7 +55,12 @@ def show(console: Console, report: dict[str, Any]) -> None:
     opened = [row for row in report["circuit_breakers"] if row["state"] != "closed"]
     if opened:
         _print(console, "Circuit breakers", opened, ("source", "state", "opened_at"))
-    console.print(f"{report['dead_letters']:,} rejected records in raw.dead_letters")
+    figures = ("received", "landed", "duplicate", "dead", "waiting")
+    _print(console, "All ways in", report["balances"], ("way_in", "source", *figures))
+    if report["stream_positions"]:
+        place = ("topic", "partition", "next_offset", "lag", "observed_at")
+        _print(console, "Stream", report["stream_positions"], place)
+    console.print(f"{report['dead_letters']:,} open dead letters; see warehouse dead-letters list")
 
 
 def _print(

@@ -9,6 +9,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from ledger.dead_letters import LetterFilter, find
+from ledger.engine import open_ledger
+from ledger.settings import Settings
 from loaders.target import Target
 from operations.cycle import CycleResult
 from operations.dbt_runner import BuildResult
@@ -56,13 +59,6 @@ from sales.daily_sales order by sales_date desc limit 7
 METRICS_TODAY = """
 select currency, purchases, revenue, active_users from sales.metrics_today order by currency
 """
-DEAD_LETTERS = """
-select source, entity, error, count(distinct dead_letter_id)
-from raw.dead_letters
-where _dlt_load_id in (select load_id from raw._dlt_loads where status = 0)
-group by source, entity, error order by source, entity, error
-"""
-
 
 WIDTH = 140
 
@@ -102,18 +98,20 @@ def print_build(console: Console, result: BuildResult) -> None:
     console.print(Text.assemble(("Built", colour), f": {', '.join(parts)}"))
 
 
-def print_dead_letters(console: Console, target: Target, limit: int = 12) -> None:
-    """Why records were rejected."""
-    rows = target.fetch(DEAD_LETTERS)
-    if not rows:
+def print_dead_letters(console: Console, settings: Settings, limit: int = 12) -> None:
+    """What was rejected and why, by any way in."""
+    ledger = open_ledger(settings)
+    letters = find(ledger, LetterFilter())
+    ledger.dispose()
+    if not letters:
         return
-    table = Table(title="Rejected, kept in raw.dead_letters", title_justify="left")
-    for name in ("source", "entity", "reason"):
+    table = Table(title="Rejected, kept as dead letters", title_justify="left")
+    for name in ("way in", "source", "entity", "reason"):
         table.add_column(name)
-    for source, entity, error, _ in rows[:limit]:
-        table.add_row(source, entity, error)
-    if len(rows) > limit:
-        table.add_row("", "", f"… and {len(rows) - limit} more")
+    for letter in letters[:limit]:
+        table.add_row(*(letter[name] for name in ("way_in", "source", "entity", "error")))
+    if len(letters) > limit:
+        table.add_row("", "", "", f"… and {len(letters) - limit} more: warehouse dead-letters list")
     console.print(table)
 
 

@@ -135,6 +135,7 @@ def assert_once(warehouse: Warehouse, load: Load, messages: list[str]) -> None:
     found = {balance.way_in: balance for balance in balances(warehouse.ledger)}
     assert found["webhook"].landed == len(load.answered)
     assert found["webhook"].received >= len(load.answered)
+    assert found["stream"].landed == len(messages), "also what landed just before a kill"
     assert_balanced(warehouse.ledger)
     # Each batch landed once: raw itself holds no repeat but those of dlt's own crashes.
     distinct = warehouse.value("select count(distinct id) from raw.support__feedback")

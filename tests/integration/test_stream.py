@@ -18,6 +18,7 @@ from ledger.lock import run_lock
 from ledger.runs import SyncCounts, recorded_run
 from ledger.settings import Settings
 from ledger.tables import stream_positions, sync_log
+from loaders.accounts import recover_figures
 from loaders.dead_letters import register_landed
 from loaders.landing import Landing
 from loaders.stream import StreamReader
@@ -176,6 +177,29 @@ def test_a_landing_that_fails_is_read_again(
 
 def _no_disk(*_: object) -> None:
     raise TargetError("no disk")
+
+
+def test_messages_that_landed_before_a_kill_are_counted(
+    warehouse: Warehouse, topic: Topic, reader: StreamReader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The process dies between the load and the ledger."""
+    topic.send(*(user_event(f"e{n}") for n in range(5)), b"poison", b"poison")
+    with monkeypatch.context() as broken:
+        broken.setattr("loaders.stream.finish_sync", _killed)
+        with pytest.raises(KeyboardInterrupt):
+            drain(warehouse, reader, lambda total: total.received == 7)
+    landed = len(ids(warehouse))
+    assert sum(balance.received for balance in balances(warehouse.ledger)) == 0
+    with recorded_run(warehouse.ledger, "stream", warehouse.settings.target):
+        assert recover_figures(warehouse.target, warehouse.ledger) == 1
+        assert recover_figures(warehouse.target, warehouse.ledger) == 0
+    (balance,) = balances(warehouse.ledger)
+    assert balance.landed == landed > 0
+    assert_balanced(warehouse.ledger)
+
+
+def _killed(*_: object, **__: object) -> None:
+    raise KeyboardInterrupt
 
 
 def test_a_topic_that_is_made_anew_is_read_from_its_begin(

@@ -34,8 +34,8 @@ ranked as (
         row_number() over (
             partition by event_id
             order by
-                occurred_at desc, _row_hash desc, topic nulls last, topic_partition, topic_offset,
-                _received_at, _dlt_load_id
+                occurred_at desc, _row_hash desc, topic asc nulls last, topic_partition asc,
+                topic_offset asc, _received_at asc, _dlt_load_id asc
         ) as sending_rank
     from sendings
 ),
