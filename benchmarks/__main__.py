@@ -22,6 +22,7 @@ SCRIPTS = (
     "health_day",
     "webhook_intake",
     "freshness",
+    "recovery",
     "stream",
 )
 RESULTS = Path(__file__).parent / "results"
