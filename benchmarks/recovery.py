@@ -1,7 +1,7 @@
 """From SIGKILL of the service to everything accepted visible, with older events in the marts.
 
-The service takes events in and is killed before any of them has landed; the clock runs from the kill,
-over the start of a new process, until that says that nothing waits and all is built.
+The service takes events in and is killed before any of them has landed; the clock runs from the
+kill, over the start of a new process, until that says that nothing waits and all is built.
 """
 
 import subprocess

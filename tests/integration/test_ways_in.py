@@ -225,6 +225,25 @@ def test_any_order_of_any_way_gives_the_same_marts(
     assert marts(warehouse) == found
 
 
+def test_what_is_pushed_does_not_hide_what_was_not_pulled(
+    warehouse: Warehouse, serve: Callable[..., DemoServer]
+) -> None:
+    """An API can lag behind its own webhooks: the cursor follows what was pulled."""
+    store = Store()
+    serve(store)
+    store.upsert("crm", "companies", company("c1", updated_at=at(1)))
+    warehouse.sync("crm")
+    with served(warehouse.ledger) as (sender, _):
+        sender.send("crm", "company.updated", company("c2", updated_at=at(9)), "e1")
+    cycle(warehouse)
+    warehouse.sync("crm")
+    store.upsert("crm", "companies", company("c3", updated_at=at(2)))
+    synced = warehouse.sync("crm")
+    assert synced["companies"].counts.landed == 1
+    found = warehouse.rows("select id from raw.crm__companies order by id")
+    assert found == [("c1",), ("c2",), ("c3",)]
+
+
 def test_what_waits_lands_once_the_warehouse_is_back(
     warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch
 ) -> None:
