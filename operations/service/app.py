@@ -21,9 +21,11 @@ from sqlalchemy.exc import SQLAlchemyError
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from ledger.dead_letters import letter_id
+from ledger.errors import SettingsError
 from ledger.inbox import Event, Outcome
 from ledger.runs import now
 from loaders.sources import SOURCES
+from loaders.sources.base import configured
 from loaders.webhooks import BadSignature, EventReader, MalformedEvent, WebhookSource
 from operations.service.committer import Committer, QueueFullError
 from operations.service.settings import ServiceSettings
@@ -128,6 +130,10 @@ class Application:
         sent = request.headers.get("authorization", "").encode("utf-8", "replace")
         if not hmac.compare_digest(sent, f"Bearer {token}".encode()):
             return 401, {"error": "the bearer token does not fit"}
+        try:
+            configured(SOURCES[name])
+        except SettingsError as error:
+            return 409, {"error": str(error)}
         self._request_sync(name)
         return 202, {"status": "requested", "source": name}
 

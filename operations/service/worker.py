@@ -19,6 +19,7 @@ from ledger.errors import SettingsError, WarehouseError
 from ledger.inbox import prune, waiting_count
 from ledger.runs import now
 from ledger.settings import Settings
+from loaders.dbt_sources import selectors_of
 from loaders.dead_letters import register_landed
 from loaders.inbox_landing import InboxLanding
 from loaders.sources import SOURCES
@@ -106,10 +107,12 @@ class Worker:
     def _wait(self, until: float) -> None:
         """Until then, take messages of the stream; a full batch is landed at once."""
         while not self._stop.is_set() and (left := until - time.monotonic()) > 0:
-            if self._stream is None or self._stream.is_full:
+            if self._stream is None or (self._stream.is_full and self._failures):
                 self._stop.wait(left)
+            elif self._stream.is_full:
                 return
-            self._stream.poll(min(left, POLL_SECONDS))
+            else:
+                self._stream.poll(min(left, POLL_SECONDS))
 
     def _has_work(self) -> bool:
         while not self._requests.empty():
@@ -123,19 +126,27 @@ class Worker:
     def _cycle(self) -> None:
         if self._news is None:
             self._begin()
-        plan = self._plan()
+        plan, self._news = self._plan(), None
+        # Until the cycle is through nobody knows what it landed: if it ends early, all is built.
         result = run_cycle(self._settings, plan, Reporter(silent=True), self._ledger)
         if "build" in self._due:
             prune(self._ledger, now())
         self.told_waiting(waiting_count(self._ledger))
         self._due.clear()
         _log(result)
-        if result.build is not None and result.build.succeeded:
-            self._news = frozenset()
-        else:
-            self._news = (self._news or frozenset()) | result.news
+        self._news = self._unbuilt(plan.news, result)
         if result.errors:
             raise WarehouseError("; ".join(result.errors))
+
+    def _unbuilt(self, asked: frozenset[str] | None, result: CycleResult) -> frozenset[str] | None:
+        """Raw tables that the next cycle has to build; None: everything."""
+        if result.build is not None and result.build.succeeded:
+            return frozenset()
+        if asked is None:
+            return None
+        unbuilt = asked | result.news
+        # Nothing may be downstream of what landed: then there is nothing to build.
+        return unbuilt if selectors_of(unbuilt) else frozenset()
 
     def _begin(self) -> None:
         """Make good what an earlier process left behind, then build everything once."""
