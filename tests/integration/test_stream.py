@@ -158,6 +158,26 @@ def test_two_readers_share_the_topic(
     assert_balanced(warehouse.ledger)
 
 
+def test_a_reader_that_lost_its_partitions_unawares_lands_nothing_twice(
+    warehouse: Warehouse, topic: Topic, reader: StreamReader
+) -> None:
+    """What it took before, another has landed meanwhile."""
+    topic.send(*(user_event(f"e{n}") for n in range(5)), partition=0)
+    deadline = time.monotonic() + SECONDS
+    while len(reader._messages) < 5:
+        assert time.monotonic() < deadline
+        if reader.poll(0.2) and not reader.is_placed:
+            land(warehouse, reader)
+    stream = StreamSettings(topic.servers, TOPIC, "others", options=topic.settings.options)
+    other = StreamReader(warehouse.settings, warehouse.ledger, stream)
+    drain(warehouse, other, lambda total: total.landed == 5)
+    other.close()
+    late = land(warehouse, reader)
+    assert (late.received, late.landed, late.duplicate) == (5, 0, 5)
+    assert ids(warehouse) == [f"e{n}" for n in range(5)]
+    assert_balanced(warehouse.ledger)
+
+
 def test_a_landing_that_fails_is_read_again(
     warehouse: Warehouse, topic: Topic, reader: StreamReader, monkeypatch: pytest.MonkeyPatch
 ) -> None:
