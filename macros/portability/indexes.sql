@@ -28,6 +28,23 @@
 {%- endmacro %}
 
 
+{#-
+    Pre-hook of every incremental model: PostgreSQL cannot know how many rows are claimed, guesses few,
+    and would join them row by row, which takes hours when they are many. For this transaction only.
+-#}
+{% macro plan_for_many_rows() -%}
+    {{ return(adapter.dispatch('plan_for_many_rows', 'warehouse')()) }}
+{%- endmacro %}
+
+{% macro default__plan_for_many_rows() -%}{%- endmacro %}
+
+{% macro postgres__plan_for_many_rows() -%}
+    {%- if model.config.materialized == 'incremental' -%}
+    set local enable_nestloop to off
+    {%- endif -%}
+{%- endmacro %}
+
+
 {#- Post-hook of every incremental model: statistics of a table built anew, so that its indexes are used. -#}
 {% macro analyze_when_built() -%}
     {{ return(adapter.dispatch('analyze_when_built', 'warehouse')()) }}
