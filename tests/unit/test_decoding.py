@@ -252,3 +252,12 @@ def test_dead_letter_ids_are_stable_and_apart() -> None:
     other = dead_letter_table(BY_NAME["users"], decoded.dead, AT)["dead_letter_id"].to_pylist()
     assert ids[0] == ids[2] != ids[1]
     assert set(ids).isdisjoint(other)
+
+
+def test_bytes_that_hold_two_records_are_no_record() -> None:
+    """Joined with others they would decode as more records than there are bytes."""
+    account = b'{"id":"a","name":"A","plan":"p","created_at":"%b","updated_at":"%b"}'
+    one = account % (b"2026-03-01T00:00:00Z", b"2026-03-01T00:00:00Z")
+    decoder = RecordDecoder(next(entity for entity in ENTITIES if entity.name == "accounts"))
+    page = decoder.decode_apart([one + b"," + one, one], ["h1", "h2"])
+    assert (page.places, [letter.place for letter in page.dead]) == ([1], [0])
