@@ -33,6 +33,14 @@ hypothesis_settings.register_profile("project", deadline=None, max_examples=200)
 hypothesis_settings.load_profile("project")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the long tests, half of them on each of two workers: they would end alone else."""
+    long = [item for item in items if item.get_closest_marker("long")]
+    short = [item for item in items if not item.get_closest_marker("long")]
+    middle = len(short) // 2
+    items[:] = long[::2] + short[:middle] + long[1::2] + short[middle:]
+
+
 @pytest.fixture(autouse=True)
 def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """No setting and no proxy of the machine reaches a test."""

@@ -82,6 +82,7 @@ def both(
     )
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("stepwise_engine", ["duckdb", "postgres"])
 @settings(
     max_examples=EXAMPLES,

@@ -180,6 +180,7 @@ def settle(warehouse: Warehouse, reader: StreamReader, messages: int = 0) -> Non
         assert time.monotonic() < deadline, reader.error
 
 
+@pytest.mark.long
 def test_any_order_of_any_way_gives_the_same_marts(
     warehouse: Warehouse,
     serve: Callable[..., DemoServer],
