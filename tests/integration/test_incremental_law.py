@@ -5,6 +5,7 @@ and `sales` is the same. One engine goes through a generated stream step by step
 everything at every step; then the first is rebuilt too.
 """
 
+import os
 from collections.abc import Sequence
 from datetime import timedelta
 
@@ -16,7 +17,7 @@ from support.modelled import ModelledWarehouse
 
 from ledger.settings import Settings
 
-EXAMPLES = 2
+EXAMPLES = int(os.environ.get("LAW_EXAMPLES") or 1)
 NEW_WEIGHTS = """
     update health.health_score_components
     set points_per_unit = points_per_unit + 1
