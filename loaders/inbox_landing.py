@@ -60,16 +60,20 @@ class InboxLanding:
         return batches.land_again(self._ledger, missing)
 
     def run(self, progress: Progress = lambda _: None) -> LandedInbox:
-        """Land batch after batch until nothing waits that is due.
+        """Land batch after batch until one is not full: what waited has landed then.
 
         Raises:
             TargetError: the warehouse cannot be written; what waits goes on waiting.
         """
         result = LandedInbox()
         while (batch := batches.take_batch(self._ledger, BATCH_EVENTS)) is not None:
+            before = result.landed
             with self._target.held():
                 self._land(batch, result)
             progress(result.landed)
+            if result.landed > before and not batch.is_resumed and len(batch.rows) < BATCH_EVENTS:
+                # What came meanwhile is the next cycle's: else a steady stream would end no cycle.
+                break
         return result
 
     def _land(self, batch: Batch, result: LandedInbox) -> None:
