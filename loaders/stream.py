@@ -92,7 +92,6 @@ class StreamReader:
         consumer.assign(partitions)
         consumer.pause(partitions)
         self._unplaced = partitions
-        self._messages.clear()
 
     def _revoked(self, _: Consumer, __: list[TopicPartition]) -> None:
         self._messages.clear()
@@ -161,7 +160,11 @@ class StreamReader:
         return result
 
     def _place(self, offsets: dict[Place, int]) -> None:
-        """Start each new partition where raw says; at its begin if the topic was made anew."""
+        """Start each partition where raw says; at its begin if the topic was made anew.
+
+        What was taken before is read again: it may lie beyond messages that are not landed.
+        """
+        self._messages = []
         for partition in self._unplaced:
             place = (partition.topic, partition.partition)
             low, high = self._consumer.get_watermark_offsets(partition, TIMEOUT_SECONDS)
@@ -176,7 +179,6 @@ class StreamReader:
 
     def _read_again(self) -> None:
         """What did not land is asked for once more, from where raw says."""
-        self._messages = []
         self._unplaced = self._consumer.assignment()
         self._landing.discard_pending()
 

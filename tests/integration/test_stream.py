@@ -195,6 +195,27 @@ def test_a_landing_that_fails_is_read_again(
     assert ids(warehouse) == [f"e{n}" for n in range(5)]
 
 
+def test_what_is_taken_after_a_failed_landing_does_not_overtake_it(
+    warehouse: Warehouse, topic: Topic, reader: StreamReader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Messages that came before the way back was taken are beyond those that did not land."""
+    topic.send(*(user_event(f"e{n}") for n in range(5)), partition=0)
+    deadline = time.monotonic() + SECONDS
+    while len(reader._messages) < 5:
+        assert time.monotonic() < deadline
+        if reader.poll(0.2) and not reader.is_placed:
+            land(warehouse, reader)
+    with monkeypatch.context() as broken:
+        broken.setattr(Landing, "land", _no_disk)
+        with pytest.raises(TargetError, match="no disk"):
+            land(warehouse, reader)
+    topic.send(*(user_event(f"e{n}") for n in range(5, 8)), partition=0)
+    for _ in range(10):
+        reader.poll(0.2)
+    drain(warehouse, reader, lambda total: total.landed >= 8)
+    assert ids(warehouse) == [f"e{n}" for n in range(8)]
+
+
 def _no_disk(*_: object) -> None:
     raise TargetError("no disk")
 

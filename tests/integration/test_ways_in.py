@@ -268,6 +268,26 @@ def test_what_waits_lands_once_the_warehouse_is_back(
     assert len(rows) == 30
 
 
+def test_a_steady_stream_of_events_does_not_keep_a_cycle_from_its_end(
+    warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What comes while a batch lands is the next cycle's."""
+    with served(warehouse.ledger) as (sender, _):
+        sent = iter(range(3, 50))
+        land = Landing.land
+
+        def meanwhile(self: Landing, tables: Any) -> Any:
+            number = next(sent)
+            sender.send("crm", "company.created", company(f"c{number}"), f"e{number}")
+            return land(self, tables)
+
+        for number in range(3):
+            sender.send("crm", "company.created", company(f"c{number}"), f"e{number}")
+        monkeypatch.setattr(Landing, "land", meanwhile)
+        assert cycle(warehouse).inbox.landed == 3  # type: ignore[union-attr]
+        assert cycle(warehouse).inbox.landed == 1  # type: ignore[union-attr]
+
+
 def test_one_event_that_cannot_land_does_not_keep_the_others(
     warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch
 ) -> None:
