@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 import msgspec.inspect as inspect
 
-from loaders.contracts import USER_EVENTS, Entity
+from loaders.contracts import Entity
 
 
 @dataclass(frozen=True)
@@ -180,7 +180,7 @@ _INSPECTED = {
 
 def tables_of(entity: Entity) -> tuple[RawTable, ...]:
     """The raw tables that `entity` lands in: its own, then one for each nested list."""
-    position = POSITION if entity == USER_EVENTS else ()
+    position = POSITION if entity.is_streamed else ()
     columns = (*_columns(entity.contract), *position, *METADATA)
     own = RawTable(entity.table, _summary(entity.contract), columns)
     return (own, *(_child_table(entity, name, child) for name, child in entity.children.items()))

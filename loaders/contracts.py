@@ -204,6 +204,8 @@ class Entity:
     contract: type[Contract]
     children: dict[str, str] = field(default_factory=dict)
     """Nested lists that get a table of their own: field name to entity name of the child."""
+    is_streamed: bool = False
+    """Whether it comes from a topic: its rows say where the message lay."""
 
     @property
     def table(self) -> str:
@@ -223,8 +225,10 @@ ENTITIES: tuple[Entity, ...] = (
 )
 
 
-USER_EVENTS = Entity("events", "user_events", UserEvent)
+USER_EVENTS = Entity("events", "user_events", UserEvent, is_streamed=True)
 """Messages of the topic: they have no version, for an event does not change."""
+ALL_ENTITIES = (*ENTITIES, USER_EVENTS)
+"""Those that sources serve, and those of topics."""
 
 
 def entities_of(source: str) -> tuple[Entity, ...]:

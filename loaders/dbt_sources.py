@@ -5,13 +5,14 @@ a unit test fails when a file is stale.
 """
 
 from collections.abc import Iterable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from loaders.columns import EVENTS_WEBHOOK, LANDING, REFERENCE, RawTable, tables_of
-from loaders.contracts import ENTITIES, USER_EVENTS
+from loaders.contracts import ALL_ENTITIES, USER_EVENTS
 
 HEADER = "# Generated from loaders/contracts.py by `make contracts`: change the contract instead.\n"
 OVERVIEW = {
@@ -31,7 +32,7 @@ FRESHNESS = {
 def source_files() -> dict[Path, str]:
     """Every generated file: path below the project's root, and text."""
     tables: dict[str, list[RawTable]] = {}
-    for entity in (*ENTITIES, USER_EVENTS):
+    for entity in ALL_ENTITIES:
         tables.setdefault(entity.source, []).extend(tables_of(entity))
     tables[USER_EVENTS.source].append(EVENTS_WEBHOOK)
     files = {_path(name): _render(name, own, fresh=True) for name, own in tables.items()}
@@ -42,12 +43,18 @@ def source_files() -> dict[Path, str]:
 
 def selectors_of(tables: Iterable[str]) -> list[str]:
     """dbt selectors of everything downstream of these raw tables, in a stable order."""
-    names = {
+    names = _selectors()
+    return sorted(names[table] for table in tables if table in names)
+
+
+@cache
+def _selectors() -> dict[str, str]:
+    """By raw table; made once, for the service asks with every cycle."""
+    return {
         table.name: f"source:{entity.source}.{_name(entity.source, table)}+"
-        for entity in (*ENTITIES, USER_EVENTS)
+        for entity in ALL_ENTITIES
         for table in tables_of(entity)
     }
-    return sorted(names[table] for table in tables if table in names)
 
 
 def write(root: Path) -> list[Path]:

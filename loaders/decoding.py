@@ -87,11 +87,9 @@ class RecordDecoder:
 
     def decode_apart(self, raws: list[bytes], hashes: list[str]) -> DecodedPage:
         """Decode bytes of which nobody knows that each is JSON: one must not run into the next."""
-        return (
-            self.decode(raws, hashes)
-            if all(map(_is_json_value, raws))
-            else (self._decode_each(raws, hashes))
-        )
+        if all(map(_is_json_value, raws)):
+            return self.decode(raws, hashes)
+        return self._decode_each(raws, hashes)
 
     def _decode_each(self, raws: list[bytes], hashes: list[str]) -> DecodedPage:
         page = DecodedPage()

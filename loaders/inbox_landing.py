@@ -5,7 +5,7 @@ the next run asks raw whether the batch is there, and lands it if it is not. A b
 land though the target is well is halved until the event at fault stands alone.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
@@ -17,11 +17,10 @@ from sqlalchemy import Engine, RowMapping
 
 from ledger import batches
 from ledger.batches import Batch
-from ledger.errors import BalanceError
 from ledger.settings import Settings
 from loaders.arrow import TableBuilder, arrow_schema
 from loaders.columns import EVENTS_WEBHOOK, INBOX_BATCHES, POSITION
-from loaders.contracts import ENTITIES, USER_EVENTS, Entity
+from loaders.contracts import ALL_ENTITIES, Entity
 from loaders.decoding import DecodedPage, RecordDecoder, row_hash
 from loaders.knowledge import COMPLETE
 from loaders.landing import Landing
@@ -29,10 +28,9 @@ from loaders.target import RAW, Target
 
 BATCH_EVENTS = 5_000
 PIPELINE = "webhooks"
-BY_NAME = {(entity.source, entity.name): entity for entity in (*ENTITIES, USER_EVENTS)}
+BY_NAME = {(entity.source, entity.name): entity for entity in ALL_ENTITIES}
 # The resolution of every engine's timestamps.
 INSTANT = timedelta(microseconds=1)
-Progress = Callable[[int], None]
 
 
 @dataclass
@@ -54,12 +52,11 @@ class InboxLanding:
 
     def heal(self) -> int:
         """Let events wait again whose batch raw lacks: the warehouse may be a restored backup."""
-        self._landing.discard_pending()
         believed = batches.unlanded_batches(self._ledger)
         missing = believed - self._landed_batches() if believed else set()
         return batches.land_again(self._ledger, missing)
 
-    def run(self, progress: Progress = lambda _: None) -> LandedInbox:
+    def run(self) -> LandedInbox:
         """Land batch after batch until one is not full: what waited has landed then.
 
         Raises:
@@ -70,7 +67,6 @@ class InboxLanding:
             before = result.landed
             with self._target.held():
                 self._land(batch, result)
-            progress(result.landed)
             if result.landed > before and not batch.is_resumed and len(batch.rows) < BATCH_EVENTS:
                 # What came meanwhile is the next cycle's: else a steady stream would end no cycle.
                 break
@@ -94,13 +90,7 @@ class InboxLanding:
     def _append(self, batch: Batch, tables: dict[str, list[pa.Table]]) -> None:
         sent = {name: sum(part.num_rows for part in parts) for name, parts in tables.items()}
         load_id = self._landing.land(_with_batch_row(batch, tables))
-        for name, rows in sent.items():
-            found = self._landing.rows_of(name, load_id) if load_id else 0
-            if found != rows:
-                raise BalanceError(
-                    f"inbox: load {load_id} sent {rows} rows to raw.{name}, but {found} are there; "
-                    "the events wait and land again"
-                )
+        self._landing.check(load_id, sent)
 
     def _isolate(self, batch: Batch, error: Exception) -> None:
         """Find the event at fault; a target that takes nothing at all is no event's fault.
@@ -108,7 +98,6 @@ class InboxLanding:
         Raises:
             TargetError: the target is down.
         """
-        self._landing.discard_pending()
         self._landing.land(_with_batch_row(Batch("probe", [], is_resumed=False), {}))
         if len(batch.rows) > 1:
             batches.split(self._ledger, batch)
@@ -175,7 +164,7 @@ def _entity_tables(
             # A deletion follows the version that it deletes, whichever of both comes first.
             record = page.records[place]
             page.records[place] = replace(record, updated_at=record.updated_at + INSTANT)
-    position = _positions(rows) if entity == USER_EVENTS else None
+    position = _positions(rows) if entity.is_streamed else None
     received = [row["received_at"] for row in rows]
     return TableBuilder(entity).build(page, received, deleted=deleted, position=position)
 

@@ -7,14 +7,14 @@ package left by a killed process is dropped, since the source is asked for its r
 
 import os
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 import dlt
 import pyarrow as pa
 from dlt.common.pipeline import LoadInfo
 from dlt.pipeline.exceptions import PipelineStepFailed
 
-from ledger.errors import TargetError, WarehouseError
+from ledger.errors import BalanceError, TargetError, WarehouseError
 from ledger.settings import Settings
 from loaders.target import RAW, Target
 
@@ -54,7 +54,7 @@ class Landing:
             dataset_name=RAW,
         )
 
-    def discard_pending(self) -> None:
+    def _discard_pending(self) -> None:
         """Forget what a killed process left behind: its records are asked for again.
 
         Finishing such a package would be wrong where the warehouse was restored from a backup
@@ -74,6 +74,7 @@ class Landing:
         Raises:
             TargetError: the database cannot be written; nothing of the load will be visible.
         """
+        self._discard_pending()
         resource = dlt.resource(self._marked(tables), name="records", write_disposition="append")
         try:
             info: LoadInfo = self._pipeline.run(
@@ -99,6 +100,20 @@ class Landing:
             if rows > ROWS_HELD_OPEN:
                 self._target.release()
             yield dlt.mark.with_table_name(table, name)
+
+    def check(self, load_id: str | None, sent: Mapping[str, int]) -> None:
+        """Count the rows in the target: the law holds for what is there, not for what was sent.
+
+        Raises:
+            BalanceError: a table has not the rows that were sent to it.
+        """
+        for name, rows in sent.items():
+            found = self.rows_of(name, load_id) if load_id else 0
+            if found != rows:
+                raise BalanceError(
+                    f"source {self._source}: load {load_id} sent {rows} rows to raw.{name}, "
+                    f"but {found} are there; run it again, and report this if it comes back"
+                )
 
     def rows_of(self, table: str, load_id: str) -> int:
         """Rows of a load that are really in the target."""

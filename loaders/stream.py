@@ -15,7 +15,7 @@ import pyarrow as pa
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaException, Message, TopicPartition
 from sqlalchemy import Engine
 
-from ledger.errors import BalanceError, SettingsError, SourceUnavailable
+from ledger.errors import SettingsError, SourceUnavailable
 from ledger.runs import SyncCounts, finish_sync, now, start_sync
 from ledger.settings import Settings
 from ledger.stream import Position, record_positions
@@ -180,7 +180,6 @@ class StreamReader:
     def _read_again(self) -> None:
         """What did not land is asked for once more, from where raw says."""
         self._unplaced = self._consumer.assignment()
-        self._landing.discard_pending()
 
     def _land(
         self,
@@ -204,13 +203,7 @@ class StreamReader:
         if not fresh:
             return
         load_id = self._landing.land(self._with_offsets(tables, nexts, run_id))
-        for name, table in tables.items():
-            found = self._landing.rows_of(name, load_id) if load_id else 0
-            if found != table.num_rows:
-                raise BalanceError(
-                    f"stream: load {load_id} sent {table.num_rows} rows to raw.{name}, but {found} "
-                    "are there; the messages are read again"
-                )
+        self._landing.check(load_id, {name: table.num_rows for name, table in tables.items()})
         result.tables |= set(tables)
         self._record(nexts)
 

@@ -11,10 +11,10 @@ from typing import Any
 import msgspec
 from hypothesis import strategies as st
 
-from loaders.contracts import ENTITIES, USER_EVENTS, Entity
+from loaders.contracts import ALL_ENTITIES, USER_EVENTS, Entity
 
 START = datetime(2026, 3, 2, 12, tzinfo=UTC)
-BY_NAME = {entity.name: entity for entity in (*ENTITIES, USER_EVENTS)}
+BY_NAME = {entity.name: entity for entity in ALL_ENTITIES}
 SENTIMENTS = ("positive", "neutral", "negative")
 COUNTRIES = ("United Kingdom", "EIRE", "US", None)
 

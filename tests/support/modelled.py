@@ -16,13 +16,13 @@ from psycopg2.extras import execute_values
 
 from ledger.settings import Settings
 from loaders.arrow import TableBuilder
-from loaders.contracts import ENTITIES, USER_EVENTS, Entity
+from loaders.contracts import ALL_ENTITIES, USER_EVENTS, Entity
 from loaders.decoding import DecodedPage, row_hash
 from loaders.target import Target
 from operations.dbt_runner import invoke
 
 MARTS = ("core", "health", "sales")
-BY_NAME = {entity.name: entity for entity in (*ENTITIES, USER_EVENTS)}
+BY_NAME = {entity.name: entity for entity in ALL_ENTITIES}
 Rows = Counter[tuple[Any, ...]]
 
 
