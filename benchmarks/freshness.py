@@ -13,14 +13,12 @@ import subprocess
 import sys
 import threading
 import time
-from datetime import UTC, datetime
 
 from benchmarks.load import COMPANIES, SECRET
-from benchmarks.measure import empty_warehouse, figure, quick
-from benchmarks.raw_rows import RawFiller
+from benchmarks.measure import figure, quick
+from benchmarks.raw_rows import warehouse_with_feedback
 from ledger.settings import Settings
 from loaders.target import Target
-from operations.dbt_runner import build
 from operations.service.serve import Service
 from operations.service.settings import ServiceSettings
 
@@ -67,13 +65,7 @@ def measure(engine: str, seconds: int, older: int) -> list[float]:
     """Latency of each event in the order of the answers."""
     os.environ["WEBHOOKS__SUPPORT__SECRETS"] = SECRET
     events = RATE * seconds
-    with empty_warehouse(engine) as settings:
-        assert build(settings, command="seed").succeeded
-        assert build(settings, command="run").succeeded
-        filler = RawFiller(settings)
-        filler.companies("1.0", COMPANIES)
-        day = datetime.now(UTC).isoformat()
-        filler.feedback("2.0", 0, older, companies=COMPANIES, day=day)
+    with warehouse_with_feedback(engine, COMPANIES, older) as settings:
         with Service(settings, ServiceSettings(port=0)) as service:
             while not service.is_idle:
                 time.sleep(0.2)

@@ -1,10 +1,30 @@
 """Fills raw by SQL, at the speed of the engine: millions of orders or feedback."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+
 import duckdb
 import psycopg2
 
+from benchmarks.measure import empty_warehouse
 from ledger.settings import Settings
 from loaders.target import Target
+from operations.dbt_runner import build
+
+
+@contextmanager
+def warehouse_with_feedback(engine: str, companies: int, events: int) -> Iterator[Settings]:
+    """A warehouse that is built, with companies and a year of feedback in raw."""
+    with empty_warehouse(engine) as settings:
+        assert build(settings, command="seed").succeeded
+        assert build(settings, command="run").succeeded
+        filler = RawFiller(settings)
+        filler.companies("1.0", companies)
+        day = datetime.now(UTC).isoformat()
+        filler.feedback("2.0", 0, events, companies=companies, day=day)
+        yield settings
+
 
 METADATA = (
     "null as _extra, md5(cast({n} as text)) as _row_hash, false as _is_deleted,"

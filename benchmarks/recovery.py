@@ -7,14 +7,13 @@ kill, over the start of a new process, until that says that nothing waits and al
 import subprocess
 import sys
 import time
-from datetime import UTC, datetime
 
 from benchmarks.freshness import VISIBLE
 from benchmarks.load import COMPANIES
-from benchmarks.measure import empty_warehouse, figure, quick
-from benchmarks.raw_rows import RawFiller
+from benchmarks.measure import figure, quick
+from benchmarks.raw_rows import warehouse_with_feedback
 from ledger.settings import Settings
-from operations.dbt_runner import build
+from loaders.target import Target
 
 GOAL_SECONDS = 30.0
 
@@ -31,13 +30,7 @@ def start(settings: Settings) -> tuple["subprocess.Popen[str]", str]:
 
 def measure(engine: str, events: int, older: int) -> float:
     """Seconds from the kill."""
-    with empty_warehouse(engine) as settings:
-        assert build(settings, command="seed").succeeded
-        assert build(settings, command="run").succeeded
-        filler = RawFiller(settings)
-        filler.companies("1.0", COMPANIES)
-        day = datetime.now(UTC).isoformat()
-        filler.feedback("2.0", 0, older, companies=COMPANIES, day=day)
+    with warehouse_with_feedback(engine, COMPANIES, older) as settings:
         server, port = start(settings)
         load = [sys.executable, "-m", "benchmarks.load", port, str(events), "0"]
         subprocess.run(load, stdout=subprocess.DEVNULL, check=True)
@@ -48,7 +41,7 @@ def measure(engine: str, events: int, older: int) -> float:
         passed = time.perf_counter() - killed
         server.kill()
         server.wait()
-        found = filler.rows(VISIBLE)[0][0]
+        found = Target(settings).fetch(VISIBLE)[0][0]
         assert found == events, found
     return passed
 

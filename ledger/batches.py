@@ -13,8 +13,8 @@ from datetime import timedelta
 from sqlalchemy import Connection, Engine, RowMapping, select, update
 
 from ledger.balance import add_to_totals
-from ledger.dead_letters import Letter, bury, known_letters, reopen
-from ledger.inbox import WAITING
+from ledger.dead_letters import bury, known_letters, reopen
+from ledger.inbox import WAITING, event_of, letter_of
 from ledger.runs import now
 from ledger.tables import inbox
 
@@ -104,18 +104,7 @@ def postpone(ledger: Engine, row: RowMapping, error: str) -> None:
 
 def give_up(connection: Connection, row: RowMapping, error: str) -> None:
     """A waiting event becomes a dead letter; its id is free again."""
-    letter = Letter(
-        way_in=row["way_in"],
-        source=row["source"],
-        entity=row["entity"],
-        event_id=row["event_id"],
-        event_type=row["event_type"],
-        record_id=None,
-        error=error,
-        payload=row["body"],
-        position=row["position"],
-        first_seen_at=row["received_at"],
-    )
+    letter = letter_of(event_of(row, error))
     connection.execute(inbox.delete().where(inbox.c.seq == row["seq"]))
     if not known_letters(connection, [letter.dead_letter_id]):
         bury(connection, [letter])

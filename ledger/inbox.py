@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import Connection, Engine, bindparam, func, insert, select, update
+from sqlalchemy import Connection, Engine, RowMapping, bindparam, func, insert, select, update
 
 from ledger.balance import add_to_totals
 from ledger.dead_letters import Letter, bury, known_letters
@@ -74,7 +74,7 @@ def accept(connection: Connection, events: Sequence[Event]) -> list[Outcome]:
             known[event.source, event.event_id] = event.body_hash
             fresh.append(event)
         elif outcome is not Outcome.DUPLICATE:
-            refused.append((place, _letter(event)))
+            refused.append((place, letter_of(event)))
         outcomes.append(outcome)
     if fresh:
         connection.execute(_INSERT, [event_row(event) for event in fresh])
@@ -125,7 +125,8 @@ def _known_events(connection: Connection, events: Sequence[Event]) -> dict[tuple
     return {(source, id): hashed for source, id, hashed in connection.execute(_KNOWN, values)}
 
 
-def _letter(event: Event) -> Letter:
+def letter_of(event: Event) -> Letter:
+    """The letter that keeps an event that is not taken."""
     return Letter(
         way_in=event.way_in,
         source=event.source,
@@ -140,22 +141,22 @@ def _letter(event: Event) -> Letter:
     )
 
 
+# What the inbox keeps of an event, in columns of the same names.
+_KEPT = (
+    *("way_in", "source", "event_id", "event_type", "body", "body_hash", "received_at"),
+    *("entity", "is_deletion", "position"),
+)
+
+
 def event_row(event: Event) -> dict[str, Any]:
     """Columns of an event that begins to wait."""
-    return {
-        "way_in": event.way_in,
-        "source": event.source,
-        "event_id": event.event_id,
-        "event_type": event.event_type,
-        "entity": event.entity,
-        "is_deletion": event.is_deletion,
-        "body": event.body,
-        "body_hash": event.body_hash,
-        "position": event.position,
-        "received_at": event.received_at,
-        "status": "waiting",
-        "attempts": 0,
-    }
+    kept = {name: getattr(event, name) for name in _KEPT}
+    return kept | {"status": "waiting", "attempts": 0}
+
+
+def event_of(row: RowMapping, error: str) -> Event:
+    """The event of a row, and why it does not land."""
+    return Event(**{name: row[name] for name in _KEPT}, error=error)
 
 
 def waiting_count(ledger: Engine) -> int:

@@ -1,6 +1,7 @@
 """Dead letters between raw and the ledger: registered there after a load, replayed from there."""
 
 import base64
+from dataclasses import replace
 
 from sqlalchemy import Engine, RowMapping
 
@@ -14,10 +15,7 @@ from loaders.knowledge import COMPLETE
 from loaders.target import RAW, Target
 from loaders.webhooks import EventReader, MalformedEvent, WebhookSource
 
-COLUMNS = (
-    "dead_letter_id, source, entity, record_id, error, payload, payload_encoding, position,"
-    " first_seen_at"
-)
+COLUMNS = "source, entity, record_id, error, payload, payload_encoding, position, first_seen_at"
 
 
 def register_landed(target: Target, ledger: Engine) -> int:
@@ -27,7 +25,7 @@ def register_landed(target: Target, ledger: Engine) -> int:
     """
     letters = []
     query = f"select {COLUMNS} from {RAW}.dead_letters where {COMPLETE} order by first_seen_at"
-    for _, source, entity, record_id, error, payload, encoding, position, at in target.fetch(query):
+    for source, entity, record_id, error, payload, encoding, position, at in target.fetch(query):
         letters.append(
             Letter(
                 way_in="stream" if source == USER_EVENTS.source else "pull",
@@ -43,59 +41,43 @@ def register_landed(target: Target, ledger: Engine) -> int:
     return register(ledger, letters)
 
 
-def replay_letter(
-    ledger: Engine, letter: RowMapping, *, by_id: bool, dry_run: bool = False
-) -> tuple[Replayed | None, str | None]:
-    """Validate a letter's bytes again and let them wait; gives the result and what is wrong still.
+def breach_of(letter: RowMapping) -> str | None:
+    """Why a letter would fail its replay; None if it would land."""
+    return _event(letter).error
 
-    In a dry run nothing changes and the result is None.
-    """
-    event = _event(letter)
-    if dry_run:
-        return None, event.error
-    result = replay(ledger, letter["dead_letter_id"], event, by_id=by_id)
-    return result, result.error
+
+def replay_letter(ledger: Engine, letter: RowMapping, *, by_id: bool) -> Replayed:
+    """Validate a letter's bytes again and let them wait to be landed."""
+    return replay(ledger, letter["dead_letter_id"], _event(letter), by_id=by_id)
 
 
 def _event(letter: RowMapping) -> Event:
     body = bytes(letter["payload"])
-    if letter["way_in"] == "webhook":
-        return _webhook_event(letter, body)
-    entity = BY_NAME.get((letter["source"], letter["entity"]))
-    error = f"no contract is called {letter['entity']!r} any more"
-    if entity is not None:
-        page = RecordDecoder(entity).decode_apart([body], [""])
-        error = page.dead[0].error if page.dead else ""
-    return Event(
+    event = Event(
         way_in=letter["way_in"],
         source=letter["source"],
-        event_id=f"dead-letter:{letter['dead_letter_id']}",
-        event_type="record",
+        event_id=letter["event_id"] or f"dead-letter:{letter['dead_letter_id']}",
+        event_type="record" if letter["event_type"] is None else letter["event_type"],
         body=body,
         body_hash=row_hash(body),
         received_at=letter["first_seen_at"],
         entity=letter["entity"],
         position=letter["position"],
-        error=error or None,
     )
+    if letter["way_in"] == "webhook":
+        return _webhook_event(event)
+    entity = BY_NAME.get((letter["source"], letter["entity"]))
+    if entity is None:
+        return replace(event, error=f"no contract is called {letter['entity']!r} any more")
+    page = RecordDecoder(entity).decode_apart([body], [""])
+    return replace(event, error=page.dead[0].error if page.dead else None)
 
 
-def _webhook_event(letter: RowMapping, body: bytes) -> Event:
-    reader = EventReader(WebhookSource(letter["source"], ()))
-    headers = {
-        "webhook-id": letter["event_id"] or "",
-        "x-github-event": letter["event_type"] or "",
-    }
+def _webhook_event(event: Event) -> Event:
+    """The event as the present contracts read it."""
+    reader = EventReader(WebhookSource(event.source, ()))
+    headers = {"webhook-id": event.event_id, "x-github-event": event.event_type}
     try:
-        return reader.read(headers, body, letter["first_seen_at"])
+        return reader.read(headers, event.body, event.received_at)
     except MalformedEvent as error:
-        return Event(
-            way_in="webhook",
-            source=letter["source"],
-            event_id=letter["event_id"],
-            event_type=letter["event_type"],
-            body=body,
-            body_hash=row_hash(body),
-            received_at=letter["first_seen_at"],
-            error=str(error),
-        )
+        return replace(event, error=str(error))

@@ -15,7 +15,7 @@ from ledger.settings import Settings, load_settings
 from operations import dead_letter_commands, demo_journey, init_home, status_report, summary
 from operations.cycle import CycleResult, Plan, chosen_sources, run_cycle
 from operations.home import require_real_home
-from operations.moments import moment
+from operations.options import JsonOption, moment
 from operations.progress import Reporter
 from operations.service.logs import set_up_logs
 from operations.service.serve import consume
@@ -32,7 +32,6 @@ app = typer.Typer(
 
 app.add_typer(dead_letter_commands.app, name="dead-letters")
 
-JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object for machines.")]
 WaitOption = Annotated[
     float, typer.Option("--wait", metavar="SECONDS", help="Wait for another run to end.", min=0)
 ]

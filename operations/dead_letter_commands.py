@@ -12,11 +12,11 @@ from ledger.engine import open_ledger
 from ledger.errors import SettingsError, TargetError
 from ledger.replay import Replay
 from ledger.settings import Settings, load_settings
-from loaders.dead_letters import register_landed, replay_letter
+from loaders.dead_letters import breach_of, register_landed, replay_letter
 from loaders.target import Target
 from operations import summary
 from operations.cycle import Plan, run_cycle
-from operations.moments import moment
+from operations.options import JsonOption, moment
 from operations.progress import Reporter
 
 app = typer.Typer(
@@ -37,7 +37,6 @@ SinceOption = Annotated[
 ]
 DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Say what would happen, only.")]
 AllOption = Annotated[bool, typer.Option("--all", help="Every open letter.")]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object for machines.")]
 
 
 @app.command("list", epilog="Example: warehouse dead-letters list --source crm --error domain")
@@ -91,14 +90,11 @@ def replay(
     settings = load_settings()
     wanted = LetterFilter(source, entity, error, moment("--since", since))
     letters = _chosen(settings, wanted, ids or [], every=every)
-    ledger = open_ledger(settings)
-    results: list[dict[str, Any]] = []
-    for letter in letters:
-        result, breach = replay_letter(ledger, letter, by_id=bool(ids), dry_run=dry_run)
-        would = "would fail" if breach else "would land"
-        results.append(_as_json(letter) | {"result": result.result if result else would})
-        results[-1]["error"] = breach
-    ledger.dispose()
+    results = (
+        [_foreseen(letter) for letter in letters]
+        if dry_run
+        else _replayed(settings, letters, by_id=bool(ids))
+    )
     if any(result["result"] == Replay.WAITING for result in results):
         _land(settings, results)
     if as_json:
@@ -133,6 +129,22 @@ def discard_letters(
         typer.echo(json.dumps({"discarded": number, "dry_run": dry_run}))
     else:
         typer.echo(f"{number:,} letters {'would be ' if dry_run else ''}discarded")
+
+
+def _foreseen(letter: Any) -> dict[str, Any]:
+    breach = breach_of(letter)
+    return _as_json(letter) | {"result": "would fail" if breach else "would land", "error": breach}
+
+
+def _replayed(settings: Settings, letters: list[Any], *, by_id: bool) -> list[dict[str, Any]]:
+    ledger = open_ledger(settings)
+    results = []
+    for letter in letters:
+        replayed = replay_letter(ledger, letter, by_id=by_id)
+        outcome = {"result": replayed.result, "error": replayed.error}
+        results.append(_as_json(letter) | outcome)
+    ledger.dispose()
+    return results
 
 
 def _land(settings: Settings, results: list[dict[str, Any]]) -> None:

@@ -5,6 +5,7 @@ import signal
 import socket
 import threading
 import time
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import replace
 from types import TracebackType
@@ -131,7 +132,7 @@ def _open_stream(settings: Settings, ledger: Engine, stack: ExitStack) -> Stream
     return stream
 
 
-def _start_web(application: Application, bound: socket.socket) -> "_Stop":
+def _start_web(application: Application, bound: socket.socket) -> Callable[[], None]:
     """Answer requests in a thread; gives what stops it."""
     config = uvicorn.Config(
         create_app(application),
@@ -144,7 +145,12 @@ def _start_web(application: Application, bound: socket.socket) -> "_Stop":
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [bound]}, name="web")
     thread.start()
-    stop = _Stop(server, thread)
+
+    def stop() -> None:
+        """End it: what is in flight is answered first."""
+        server.should_exit = True
+        thread.join()
+
     deadline = time.monotonic() + START_SECONDS
     while not server.started:
         if not thread.is_alive() or time.monotonic() > deadline:
@@ -152,18 +158,6 @@ def _start_web(application: Application, bound: socket.socket) -> "_Stop":
             raise SettingsError("the web application did not start; see the log")
         time.sleep(0.005)
     return stop
-
-
-class _Stop:
-    """Ends the web application: what is in flight is answered first."""
-
-    def __init__(self, server: uvicorn.Server, thread: threading.Thread) -> None:
-        self._server = server
-        self._thread = thread
-
-    def __call__(self) -> None:
-        self._server.should_exit = True
-        self._thread.join()
 
 
 def _bind(service: ServiceSettings) -> socket.socket:

@@ -1,8 +1,13 @@
-"""Moments as people write them on a command line."""
+"""What the commands share: options, and how their values are read."""
 
 from datetime import UTC, datetime
+from typing import Annotated
+
+import typer
 
 from ledger.errors import SettingsError
+
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object for machines.")]
 
 
 def moment(option: str, text: str | None) -> datetime | None:
