@@ -9,7 +9,8 @@ WarehouseError
 │   └── CircuitOpen      it failed so often that it is left alone for a while
 ├── BalanceError         received = landed + duplicate + dead does not hold
 ├── TargetError          the warehouse database cannot be opened or written
-└── BuildError           dbt reported a failure
+├── BuildError           dbt reported a failure
+└── NotPublishedError    readers ask for marts, and none have passed an audit yet
 """
 
 
@@ -51,3 +52,7 @@ class TargetError(WarehouseError):
 
 class BuildError(WarehouseError):
     """dbt reported a failure."""
+
+
+class NotPublishedError(WarehouseError):
+    """No version of the marts has been published yet."""

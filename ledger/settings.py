@@ -32,6 +32,19 @@ class Settings:
         return self.home / "warehouse.duckdb"
 
     @property
+    def published_path(self) -> Path:
+        """What readers of the local target open: a link to the newest audited copy of the marts."""
+        return self.home / "published.duckdb"
+
+    def working_schema(self, name: str) -> str:
+        """Where dbt builds the marts of a schema (`core`, `health`, `sales`).
+
+        On PostgreSQL readers see only what was audited, in `core`; the build is in `working_core`.
+        On DuckDB both have the same name, and lie in different files.
+        """
+        return name if self.postgres_url is None else f"working_{name}"
+
+    @property
     def pipelines_dir(self) -> Path:
         """dlt's working directory; it may be lost at any time without losing a record."""
         return self.home / "pipelines"

@@ -164,3 +164,95 @@ stream_positions = Table(
     Column("lag", BigInteger, nullable=False),
     Column("observed_at", UtcDateTime, nullable=False),
 )
+
+publications = Table(
+    "publications",
+    metadata,
+    Column("version", Sequence, primary_key=True, autoincrement=True),
+    Column("run_id", Text, nullable=False),
+    Column("status", Text, nullable=False),
+    Column("audit", Text, nullable=False),
+    Column("as_of", UtcDateTime, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("duration_seconds", Float),
+    Index("ix_publications_created_at", "created_at"),
+)
+
+publication_tables = Table(
+    "publication_tables",
+    metadata,
+    Column("version", BigInteger, primary_key=True),
+    Column("table_name", Text, primary_key=True),
+    Column("row_count", BigInteger, nullable=False),
+)
+
+quality_results = Table(
+    "quality_results",
+    metadata,
+    Column("suite", Text, primary_key=True),
+    Column("rule", Text, primary_key=True),
+    Column("since", UtcDateTime, primary_key=True),
+    Column("table_name", Text),
+    Column("column_name", Text),
+    Column("status", Text, nullable=False),
+    Column("failing_count", BigInteger, nullable=False),
+    Column("observed", Text),
+    Column("run_id", Text, nullable=False),
+    Column("checked_at", UtcDateTime, nullable=False),
+    Column("check_count", BigInteger, nullable=False),
+)
+
+quality_failures = Table(
+    "quality_failures",
+    metadata,
+    Column("failure_id", Sequence, primary_key=True, autoincrement=True),
+    Column("suite", Text, nullable=False),
+    Column("rule", Text, nullable=False),
+    Column("table_name", Text),
+    Column("failing_key", Text, nullable=False),
+    Column("run_id", Text, nullable=False),
+    Column("checked_at", UtcDateTime, nullable=False),
+    Index("ix_quality_failures_rule", "suite", "rule"),
+)
+
+model_runs = Table(
+    "model_runs",
+    metadata,
+    Column("run_id", Text, primary_key=True),
+    Column("node", Text, primary_key=True),
+    Column("resource_type", Text, nullable=False),
+    Column("status", Text, nullable=False),
+    Column("started_at", UtcDateTime, nullable=False),
+    Column("duration_seconds", Float, nullable=False),
+    Column("row_count", BigInteger),
+    Column("message", Text),
+    Index("ix_model_runs_started_at", "started_at"),
+)
+
+health_checks = Table(
+    "health_checks",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("is_healthy", Boolean, nullable=False),
+    Column("value", Float),
+    Column("threshold", Float),
+    Column("unit", Text, nullable=False),
+    Column("since", UtcDateTime, nullable=False),
+    Column("root_cause", Text, nullable=False),
+    Column("advice", Text, nullable=False),
+    Column("checked_at", UtcDateTime, nullable=False),
+)
+
+alerts = Table(
+    "alerts",
+    metadata,
+    Column("alert_id", Sequence, primary_key=True, autoincrement=True),
+    Column("root_cause", Text, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("message", Text, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("delivered_at", UtcDateTime),
+    Column("attempts", Integer, nullable=False),
+    Column("error", Text),
+    Index("ix_alerts_root_cause", "root_cause", "created_at"),
+)

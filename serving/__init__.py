@@ -1,0 +1,1 @@
+"""Data out: published marts, exports, the metrics API and the dashboard."""

@@ -1,0 +1,88 @@
+"""Reads the published marts: settings ─▶ one audited version, whole, for as long as it is open.
+
+DuckDB: `<home>/published.duckdb` points at the file of the current version; the file itself is
+opened, so that a publication meanwhile changes nothing. PostgreSQL: one read-only transaction with
+one snapshot. Neither waits for a build, nor makes one wait.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import duckdb
+import psycopg2
+
+from ledger.errors import NotPublishedError, TargetError
+from ledger.publications import Publication
+from ledger.settings import Settings
+
+CURRENT = """
+select version, as_of, created_at from operations.publications
+where status = 'published' order by version desc limit 1
+"""
+NOTHING = "nothing is published yet; run `warehouse run`, or `warehouse publish` after a build"
+
+
+@dataclass(frozen=True)
+class Reader:
+    """One version of the marts, open. `connection` is DuckDB's or psycopg2's."""
+
+    publication: Publication
+    connection: Any
+    engine: str
+    """`duckdb` or `postgres`."""
+
+    def fetch(self, query: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        """Rows of a query with `?` parameters."""
+        return _fetch(self.connection, query, parameters)
+
+
+@contextmanager
+def open_published(settings: Settings) -> Iterator[Reader]:
+    """The current version, whole, until the context ends.
+
+    Raises:
+        NotPublishedError: there is none yet.
+        TargetError: the database cannot be opened.
+    """
+    connection = _connect(settings)
+    try:
+        yield Reader(_current(connection), connection, settings.engine_name)
+    finally:
+        connection.close()
+
+
+def _connect(settings: Settings) -> Any:
+    try:
+        if settings.postgres_url is not None:
+            connection = psycopg2.connect(**settings.postgres_parameters())
+            connection.set_session(isolation_level="REPEATABLE READ", readonly=True)
+            with connection.cursor() as cursor:
+                cursor.execute("set time zone 'UTC'")
+            return connection
+        if not settings.published_path.exists():
+            raise NotPublishedError(NOTHING)
+        path = settings.published_path.resolve()
+        return duckdb.connect(str(path), read_only=True, config={"TimeZone": "UTC"})
+    except (duckdb.Error, psycopg2.Error) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise TargetError(f"cannot open the published marts: {reason}") from error
+
+
+def _current(connection: Any) -> Publication:
+    try:
+        rows = _fetch(connection, CURRENT, ())
+    except (duckdb.CatalogException, psycopg2.errors.UndefinedTable):
+        rows = []
+    if not rows:
+        raise NotPublishedError(NOTHING)
+    return Publication(*rows[0])
+
+
+def _fetch(connection: Any, query: str, parameters: Sequence[Any]) -> list[tuple[Any, ...]]:
+    if isinstance(connection, duckdb.DuckDBPyConnection):
+        return list(connection.execute(query, list(parameters)).fetchall())
+    with connection.cursor() as cursor:
+        cursor.execute(query.replace("%", "%%").replace("?", "%s"), tuple(parameters))
+        return list(cursor.fetchall())
