@@ -1,0 +1,168 @@
+"""The warehouse as expectations see it: settings ─▶ one connection, tables by their marts' names.
+
+A session is kept by its process, for building the context costs more than a check. It holds no
+connection between checks: other parts of the process write to the same file then. It opens the
+warehouse read-only; the views that it adds are temporary, and gone with the connection.
+"""
+
+import logging
+import os
+import threading
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, Literal
+
+# Great Expectations reads this when it is imported: nothing is sent anywhere.
+os.environ["GX_ANALYTICS_ENABLED"] = "false"
+
+import great_expectations as gx
+import sqlalchemy as sa
+from great_expectations.data_context.types.base import ProgressBarsConfig
+from great_expectations.datasource.fluent import SQLDatasource
+from great_expectations.execution_engine import SqlAlchemyExecutionEngine
+from sqlalchemy import Connection, Engine, event
+from sqlalchemy.engine import URL
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.pool import StaticPool
+
+from ledger.errors import TargetError
+from ledger.settings import Settings
+from quality import dialect
+
+MARTS = ("core", "health", "sales")
+# Tables built a moment ago have no statistics: joined row by row, they would take hours.
+PREPARE_POSTGRES = ("set time zone 'UTC'", "set enable_nestloop = off")
+READ_ONLY = "set session characteristics as transaction read only"
+# What it warns of, the outcomes say too.
+logging.getLogger("great_expectations").setLevel(logging.CRITICAL)
+_engines: dict[str, tuple[Engine, SqlAlchemyExecutionEngine]] = {}
+
+
+class WarehouseDatasource(SQLDatasource):  # type: ignore[misc]
+    """A data source on an engine of our own: one connection, closed when a check is done."""
+
+    type: Literal["warehouse"] = "warehouse"
+
+    def get_engine(self) -> Engine:
+        """The engine of the session."""
+        return _engines[self.name][0]
+
+    def get_execution_engine(self) -> SqlAlchemyExecutionEngine:
+        """The engine of the session, as expectations use it."""
+        return _engines[self.name][1]
+
+
+class Session:
+    """One warehouse, open for the time of a check."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.tables: Mapping[str, str] = {}
+        """What exists: `core.fct_sales` ─▶ the schema and name it has in this warehouse."""
+        self.lock = threading.Lock()
+        self.context = gx.get_context(mode="ephemeral")
+        self.context.variables.progress_bars = ProgressBarsConfig(globally=False)
+        self._engine = sa.create_engine(_url(settings), poolclass=StaticPool)
+        event.listen(self._engine, "connect", self._prepare)
+        name = str(len(_engines))
+        _engines[name] = (
+            self._engine,
+            SqlAlchemyExecutionEngine(engine=self._engine, create_temp_table=False),
+        )
+        self._source = self.context.data_sources.add_warehouse(
+            name=name, connection_string="postgresql://"
+        )
+        self._batches: dict[str, Any] = {}
+
+    @contextmanager
+    def opened(self) -> Iterator[None]:
+        """Hold the connection; nothing is held afterwards.
+
+        Raises:
+            TargetError: the warehouse cannot be opened.
+        """
+        if self.settings.postgres_url is None and not self.settings.warehouse_path.exists():
+            raise TargetError(
+                f"there is no warehouse at {self.settings.warehouse_path}; run `warehouse run`"
+            )
+        try:
+            try:
+                with self._engine.connect() as connection:
+                    self.tables = _tables(connection, self.settings)
+            except SQLAlchemyError as error:
+                reason = str(getattr(error, "orig", error)).strip().splitlines()[0]
+                raise TargetError(f"cannot read the warehouse: {reason}") from error
+            yield
+        finally:
+            self._engine.dispose()
+
+    def add_views(self, views: Mapping[str, str]) -> None:
+        """Add temporary views, each with its query."""
+        with self._engine.begin() as connection:
+            for name, query in views.items():
+                connection.exec_driver_sql(f"create or replace temporary view {name} as {query}")
+
+    def forbid_writing(self) -> None:
+        """From here on PostgreSQL refuses to write; a DuckDB file is opened read-only."""
+        if self.settings.postgres_url is not None:
+            with self._engine.connect() as connection:
+                connection.exec_driver_sql(READ_ONLY)
+                connection.commit()
+
+    def batch(self, place: str) -> Any:
+        """What expectations are held against: a table (`schema.name`) or a temporary view."""
+        if place not in self._batches:
+            schema, _, name = place.rpartition(".")
+            asset = self._source.add_table_asset(place, table_name=name, schema_name=schema or None)
+            self._batches[place] = asset.add_batch_definition_whole_table("all")
+        return self._batches[place].get_batch()
+
+    def rows(self, query: str) -> Sequence[Sequence[Any]]:
+        """Rows of a query."""
+        with self._engine.connect() as connection:
+            return connection.execute(sa.text(query)).all()
+
+    def stream(self, query: str, each: Callable[[Sequence[Any]], str]) -> list[str]:
+        """One text a row, without holding the rows beside the texts."""
+        with self._engine.connect() as connection:
+            result = connection.execution_options(stream_results=True).execute(sa.text(query))
+            return [each(row) for part in result.partitions(10_000) for row in part]
+
+    def _prepare(self, connection: Any, _record: object) -> None:
+        if self.settings.postgres_url is None:
+            return
+        with connection.cursor() as cursor:
+            for statement in PREPARE_POSTGRES:
+                cursor.execute(statement)
+        connection.commit()
+
+
+def mart_schemas(settings: Settings, existing: Collection[str]) -> dict[str, str]:
+    """Where the marts of this build are, by schema: the one place that knows."""
+    working = {name: settings.working_schema(name) for name in MARTS}
+    return {name: own if own in existing else name for name, own in working.items()}
+
+
+def _tables(connection: Connection, settings: Settings) -> dict[str, str]:
+    rows = connection.exec_driver_sql(
+        "select table_schema, table_name from information_schema.tables"
+    ).all()
+    schemas = mart_schemas(settings, {schema for schema, _ in rows})
+    others = {schema for schema, _ in rows} - set(schemas) - set(schemas.values())
+    logical = {own: name for name, own in schemas.items()} | {name: name for name in others}
+    return {
+        f"{logical[schema]}.{name}": f"{schema}.{name}"
+        for schema, name in rows
+        if schema in logical
+    }
+
+
+def _url(settings: Settings) -> URL:
+    if settings.postgres_url is not None:
+        return settings.postgres_url.set(drivername="postgresql+psycopg2")
+    dialect.register()
+    return URL.create(
+        dialect.DRIVER,
+        database=str(settings.warehouse_path),
+        query={"access_mode": "read_only"},
+    )

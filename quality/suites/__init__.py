@@ -1,0 +1,1 @@
+"""Suites as code: scope ─▶ rules. One definition for both engines."""
