@@ -30,6 +30,7 @@ SuiteName = Literal["raw", "marts"]
 RULES: dict[SuiteName, Callable[[Scope], list[Rule]]] = {"raw": raw_rules, "marts": marts_rules}
 SHOWN_ERROR = 500
 KEY_SEPARATOR = "|"
+EVERY = 2**31 - 1
 
 
 @dataclass(frozen=True)
@@ -181,6 +182,8 @@ def _failing_values(session: Session, place: str, rule: Rule) -> RuleOutcome:
         "result_format": "COMPLETE",
         "unexpected_index_column_names": list(rule.keys),
         "exclude_unexpected_values": True,
+        # It bounds the list of keys too, at 20 unless told.
+        "partial_unexpected_count": EVERY,
         "return_unexpected_index_query": False,
     }
     found = _validate(session, place, [rule], result_format if rule.keys else "BASIC")
@@ -195,13 +198,10 @@ def _failing_values(session: Session, place: str, rule: Rule) -> RuleOutcome:
 
 
 def _indexed(result: dict[str, Any], names: Sequence[str]) -> list[str]:
+    """Without the values there is one list a column."""
     keys: list[str] = []
     for part in result["unexpected_index_list"]:
-        columns = [part[name] for name in names]
-        if all(isinstance(column, list) for column in columns):
-            keys += [_key(row) for row in zip(*columns, strict=True)]
-        else:
-            keys.append(_key(columns))
+        keys += map(_key, zip(*(part[name] for name in names), strict=True))
     return keys
 
 

@@ -286,13 +286,13 @@ def _scores(scope: Scope) -> Iterator[Rule]:
         left join (
             select
                 health_band, min_score,
-                lead(min_score, 1, 101) over (order by min_score) as next_min_score
+                lead(min_score) over (order by min_score) as next_min_score
             from {scope.place(bands)}
         ) as bands
             on
                 metrics.health_band = bands.health_band
                 and metrics.health_score >= bands.min_score
-                and metrics.health_score < bands.next_min_score
+                and metrics.health_score < coalesce(bands.next_min_score, 1000)
         where bands.health_band is null
     """
     yield Rule(
