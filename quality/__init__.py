@@ -6,13 +6,14 @@ warehouse. The library takes seconds to import, so it is imported by the first c
 
 from collections.abc import Collection
 from datetime import datetime
+from pathlib import Path
 from typing import Literal
 
 from ledger.quality import SuiteResult
 from ledger.settings import Settings
 from quality.history import History, Usual, read_history
 
-__all__ = ["History", "Usual", "check", "read_history"]
+__all__ = ["History", "Usual", "build_docs", "check", "read_history"]
 
 
 def check(
@@ -35,3 +36,14 @@ def check(
     from quality.checkpoint import run
 
     return run(settings, suite, as_of=as_of, tables=tables, history=history)
+
+
+def build_docs(settings: Settings, *, as_of: datetime, history: History | None = None) -> Path:
+    """Check everything and write Data Docs below `<home>/data_docs`; gives the first page.
+
+    Raises:
+        TargetError: the warehouse cannot be opened.
+    """
+    from quality.docs import build
+
+    return build(settings, as_of=as_of, history=history)

@@ -1,0 +1,72 @@
+"""What every model owes its reader, read from dbt's manifest: descriptions, keys, contracts."""
+
+from collections.abc import Iterator
+from typing import Any
+
+KEY_TESTS = {"unique", "not_null"}
+
+
+def debts(manifest: dict[str, Any]) -> list[str]:
+    """What is missing, one line each; none when all is as it should be."""
+    tests = _tests(manifest)
+    found: list[str] = []
+    for node in manifest["nodes"].values():
+        if node["resource_type"] == "model":
+            found += _model(node, tests.get(node["unique_id"], []))
+        elif node["resource_type"] == "seed":
+            found += _descriptions(node)
+        elif node["resource_type"] == "test" and node["config"]["severity"].lower() != "error":
+            found.append(f"{node['name']}: severity is {node['config']['severity']}")
+    for source in manifest["sources"].values():
+        found += _descriptions(source)
+    return found
+
+
+def _tests(manifest: dict[str, Any]) -> dict[str, list[dict[str, Any]]]:
+    by_model: dict[str, list[dict[str, Any]]] = {}
+    for node in manifest["nodes"].values():
+        if node["resource_type"] == "test" and node.get("attached_node"):
+            by_model.setdefault(node["attached_node"], []).append(node)
+    return by_model
+
+
+def _model(node: dict[str, Any], tests: list[dict[str, Any]]) -> Iterator[str]:
+    yield from _descriptions(node)
+    layer = node["fqn"][1]
+    # Staging shows the raw log, which may repeat a row: its key is not null, but not unique.
+    if layer != "staging" and not _has_key(tests):
+        yield f"{node['name']}: no key is tested unique and not null"
+    if layer == "staging" and not any(_kind(test) == "not_null" for test in tests):
+        yield f"{node['name']}: no key is tested not null"
+    is_mart = layer == "marts"
+    if is_mart and not node["contract"]["enforced"]:
+        yield f"{node['name']}: the contract is not enforced"
+    if is_mart:
+        for name, column in node["columns"].items():
+            if not column.get("data_type"):
+                yield f"{node['name']}.{name}: no data type in the contract"
+
+
+def _has_key(tests: list[dict[str, Any]]) -> bool:
+    """A column with both tests, or a unique combination (whose parts staging does not null)."""
+    by_column: dict[str, set[str]] = {}
+    for test in tests:
+        if _kind(test) == "unique_combination":
+            return True
+        by_column.setdefault(test.get("column_name") or "", set()).add(_kind(test))
+    return any(names >= KEY_TESTS for column, names in by_column.items() if column)
+
+
+def _kind(test: dict[str, Any]) -> str:
+    return str((test.get("test_metadata") or {}).get("name"))
+
+
+def _descriptions(node: dict[str, Any]) -> Iterator[str]:
+    name = f"{node.get('source_name', '')}.{node['name']}".lstrip(".")
+    if not (node.get("description") or "").strip():
+        yield f"{name}: no description"
+    if not node["columns"]:
+        yield f"{name}: no column is described"
+    for column, described in node["columns"].items():
+        if not (described.get("description") or "").strip():
+            yield f"{name}.{column}: no description"
