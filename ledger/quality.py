@@ -4,7 +4,7 @@ A rule keeps one row as long as its verdict lasts (`since`, `check_count`), so a
 seconds does not grow the ledger. The failing keys of a rule are those of its newest check.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import islice
@@ -128,6 +128,17 @@ def _batches(keys: Iterable[str]) -> Iterator[tuple[str, ...]]:
     iterator = iter(keys)
     while batch := tuple(islice(iterator, ROWS_A_STATEMENT)):
         yield batch
+
+
+def forget_other_rules(ledger: Engine, suite: str, rules: Collection[str]) -> None:
+    """Drop what is known of rules that are no longer part of a suite."""
+    with ledger.begin() as connection:
+        gone = _newest(connection, suite).keys() - set(rules)
+        for table in (quality_results, quality_failures):
+            for rule in gone:
+                connection.execute(
+                    delete(table).where(table.c.suite == suite, table.c.rule == rule)
+                )
 
 
 def newest_results(ledger: Engine) -> list[RowMapping]:

@@ -101,6 +101,12 @@ def run(
     _run(plan, as_json=as_json)
 
 
+@app.command(epilog="Example: warehouse publish --wait 600")
+def publish(wait: WaitOption = 0, as_json: JsonOption = False) -> None:
+    """Audit the marts as they are, and show them to readers; after a `dbt build` by hand."""
+    _run(Plan("publish", publishes=True, wait_seconds=wait), as_json=as_json)
+
+
 @app.command(epilog="Example: warehouse demo --scale 2")
 def demo(
     data: Annotated[
@@ -206,6 +212,8 @@ def _show(result: CycleResult, settings: Settings) -> None:
             summary.print_dead_letters(console, settings)
     if result.build is not None:
         summary.print_build(console, result.build)
+    if result.publication is not None:
+        summary.print_publication(console, result.publication)
     errors = Console(stderr=True, markup=False, highlight=False)
     for error in result.errors:
         summary.print_error(errors, error)
