@@ -26,6 +26,8 @@ class Publication:
     as_of: datetime
     """The moment the marts were built for."""
     created_at: datetime
+    duration_seconds: float | None = None
+    """How long it took to publish."""
 
 
 def record_publication(

@@ -141,9 +141,8 @@ def forget_other_rules(ledger: Engine, suite: str, rules: Collection[str]) -> No
                 )
 
 
-def newest_results(ledger: Engine) -> list[RowMapping]:
+def newest_results(connection: Connection) -> list[RowMapping]:
     """The newest verdict of every rule."""
     query = select(quality_results).order_by(quality_results.c.since)
-    with ledger.connect() as connection:
-        rows = connection.execute(query).mappings().all()
+    rows = connection.execute(query).mappings()
     return list({(row["suite"], row["rule"]): row for row in rows}.values())

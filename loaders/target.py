@@ -61,6 +61,23 @@ class Target:
         except (duckdb.Error, psycopg2.Error) as error:
             raise self._unreadable(error) from error
 
+    def execute(self, statement: str) -> None:
+        """Run a statement and commit it.
+
+        Raises:
+            TargetError: the database cannot be opened, or refuses the statement.
+        """
+        try:
+            if self.name == "duckdb":
+                with duckdb.connect(str(self._settings.warehouse_path)) as connection:
+                    connection.execute(statement)
+                return
+            postgres = psycopg2.connect(**self._settings.postgres_parameters())
+            with closing(postgres), postgres, postgres.cursor() as cursor:
+                cursor.execute(statement)
+        except (duckdb.Error, psycopg2.Error) as error:
+            raise self._unreadable(error) from error
+
     def stream(self, query: str) -> Iterator[tuple[Any, ...]]:
         """Rows of a query that may give very many.
 

@@ -113,11 +113,9 @@ def _fault(
     """Why readers may not see this; None: they may."""
     if build is not None and not build.succeeded:
         return f"dbt: {_names([node.name for node in build.nodes if node.failed])} failed"
-    failing = [
-        row["rule"]
-        for row in newest_results(ledger)
-        if row["suite"] == DBT and row["status"] != PASSED
-    ]
+    with ledger.connect() as connection:
+        newest = newest_results(connection)
+    failing = [row["rule"] for row in newest if row["suite"] == DBT and row["status"] != PASSED]
     if failing:
         return f"dbt: {_names(failing)} failed before, and did not run again; build everything"
     result = check_and_record(settings, ledger, run_id, "marts", as_of)

@@ -58,6 +58,12 @@ def refresh_operations(settings: Settings, ledger: Engine) -> None:
             publish_duckdb.refresh_operations(settings, ledger)
 
 
+def clean_published(settings: Settings) -> None:
+    """Remove copies that nobody is shown any more, and what a crash left behind."""
+    if settings.postgres_url is None and settings.published_path.exists():
+        publish_duckdb.clean(settings)
+
+
 @contextmanager
 def _foreseen() -> Iterator[None]:
     try:

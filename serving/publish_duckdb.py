@@ -35,6 +35,7 @@ KEPT_FILES = 3
 
 def publish(settings: Settings, ledger: Engine, run_id: str, as_of: datetime) -> Publication:
     """Copy the marts, then show them. Raises what DuckDB and the file system raise."""
+    started_at = now()
     _adopt(settings, ledger)
     with ledger.connect() as connection:
         version = next_version(connection)
@@ -43,12 +44,13 @@ def publish(settings: Settings, ledger: Engine, run_id: str, as_of: datetime) ->
         rows = _copy_schemas(database, MARTS)
         database.execute("checkpoint published")
         with ledger.begin() as connection:
-            publication = Publication(version, as_of, now())
+            seconds = (now() - started_at).total_seconds()
+            publication = Publication(version, as_of, now(), seconds)
             record_publication(connection, run_id, publication, rows)
             _copy_operations(database, connection)
             database.execute("detach published")
             _show(settings, draft, f"{version:08d}")
-    _clean(settings)
+    clean(settings)
     return publication
 
 
@@ -65,7 +67,7 @@ def refresh_operations(settings: Settings, ledger: Engine) -> None:
         _copy_operations(database, connection)
         database.execute("detach published")
         _show(settings, draft, f"{version}.{int(number or 0) + 1:06d}")
-    _clean(settings)
+    clean(settings)
 
 
 @contextmanager
@@ -164,7 +166,8 @@ def _adopt(settings: Settings, ledger: Engine) -> None:
             record_publication(connection, run_id, adopted, {})
 
 
-def _clean(settings: Settings) -> None:
+def clean(settings: Settings) -> None:
+    """Remove old copies and unfinished ones; the shown one and the two before it stay."""
     folder = _folder(settings)
     shown = settings.published_path.resolve()
     for path in sorted(folder.glob("*.duckdb"))[:-KEPT_FILES]:

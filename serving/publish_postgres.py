@@ -28,6 +28,7 @@ from serving.ledger_mirror import MIRRORED, Mirrored
 MARTS = ("core", "health", "sales")
 WORKING = "working_"
 READERS_ROLE = "reporter"
+SNAPSHOT_KEY = "dbt_scd_id"
 LITERAL = {"literal_binds": True}
 LOCK_TIMEOUT = "10s"
 """A table that changed its columns is made anew, which has to wait for its readers."""
@@ -56,18 +57,25 @@ class Mart:
         """Columns in order."""
         return [name for name, _ in self.columns]
 
+    @property
+    def key(self) -> str:
+        """The column that tells rows apart."""
+        return SNAPSHOT_KEY if SNAPSHOT_KEY in self.names else self.names[0]
+
 
 def publish(ledger: Engine, run_id: str, as_of: datetime) -> Publication:
     """Bring readers' tables to the state of the working ones. Raises what the database raises."""
+    started_at = now()
     with _snapshot(ledger) as connection, connection.begin():
         connection.execute(text(f"set local lock_timeout = '{LOCK_TIMEOUT}'"))
         changed = _take_unpublished(connection)
         rows = _known_rows(connection)
         for mart in _prepared(connection, changed, rows):
-            _apply_differences(connection, mart.working, mart.published, mart.names[:1], mart.names)
+            _apply_differences(connection, mart.working, mart.published, [mart.key], mart.names)
             count = connection.scalar(text(f"select count(*) from {mart.published}"))
             rows[f"{mart.schema}.{mart.name}"] = int(count or 0)
-        publication = Publication(next_version(connection), as_of, now())
+        seconds = (now() - started_at).total_seconds()
+        publication = Publication(next_version(connection), as_of, now(), seconds)
         record_publication(connection, run_id, publication, rows)
         _mirror(connection)
     return publication
@@ -145,7 +153,7 @@ def _marts(connection: Connection, schema: str) -> dict[str, tuple[tuple[str, st
 def _create(connection: Connection, mart: Mart) -> None:
     connection.execute(text(f"drop table if exists {mart.published}"))
     connection.execute(text(f"create table {mart.published} (like {mart.working} including all)"))
-    connection.execute(text(f'create unique index on {mart.published} ("{mart.names[0]}")'))
+    connection.execute(text(f'create unique index on {mart.published} ("{mart.key}")'))
 
 
 def _grant(connection: Connection, schema: str) -> None:

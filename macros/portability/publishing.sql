@@ -28,7 +28,7 @@
 {%- endmacro %}
 
 
-{#- Post-hook of every mart. -#}
+{#- Post-hook of every mart, seed and snapshot. -#}
 {% macro mark_unpublished() -%}
     {{ return(adapter.dispatch('mark_unpublished', 'warehouse')()) }}
 {%- endmacro %}

@@ -1,4 +1,4 @@
--- One row a message about a root cause: a problem, that it keeps coming and going, or the recovery.
+-- One row a message and channel about a root cause: a problem, that it keeps coming and going, or the recovery.
 with alerts as (
     select * from {{ ref('stg_ledger__alerts') }}
 ),
@@ -8,6 +8,7 @@ final as (
         alert_id,
         root_cause,
         kind,
+        channel,
         message,
         created_at,
         delivered_at,

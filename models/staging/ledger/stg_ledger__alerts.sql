@@ -11,6 +11,7 @@ final as (
         -- texts
         root_cause,
         kind,
+        channel,
         message,
         error,
 
