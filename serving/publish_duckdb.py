@@ -60,9 +60,7 @@ def refresh_operations(settings: Settings, ledger: Engine) -> None:
     shown = settings.published_path.resolve()
     version, _, number = shown.stem.partition(".")
     draft = shown.with_suffix(".draft")
-    draft.unlink(missing_ok=True)
-    shutil.copyfile(shown, draft)
-    with _working(settings, draft) as database, ledger.connect() as connection:
+    with _working(settings, draft, shown) as database, ledger.connect() as connection:
         database.execute(f"drop schema if exists published.{OPERATIONS} cascade")
         _copy_operations(database, connection)
         database.execute("detach published")
@@ -71,7 +69,14 @@ def refresh_operations(settings: Settings, ledger: Engine) -> None:
 
 
 @contextmanager
-def _working(settings: Settings, draft: Path) -> Iterator[duckdb.DuckDBPyConnection]:
+def _working(
+    settings: Settings, draft: Path, shown: Path | None = None
+) -> Iterator[duckdb.DuckDBPyConnection]:
+    """The working file, with a draft attached: empty, or a copy of what is shown."""
+    for left_behind in (draft, draft.with_name(f"{draft.name}.wal")):
+        left_behind.unlink(missing_ok=True)
+    if shown is not None:
+        shutil.copyfile(shown, draft)
     with connect_duckdb(settings.warehouse_path) as database:
         database.execute("set preserve_insertion_order = false")
         database.execute(f"attach '{_quoted(draft)}' as published")
