@@ -114,19 +114,19 @@ class Supervisor:
         for message in said:
             log.warning("alert: %s", message)
         if due and (self._sending is None or self._sending.done()):
-            self._sending = self._sender.submit(self._deliver)
+            self._sending = self._sender.submit(self._deliver, at)
         return Observation(checks, changed)
 
-    def _deliver(self) -> None:
+    def _deliver(self, at: datetime) -> None:
         try:
             with self._ledger.connect() as connection:
-                due = to_deliver(connection, now())
+                due = to_deliver(connection, at)
             for row in due:
                 error = deliver(self._channels, row["channel"], row["kind"], row["message"])
                 if error is not None:
                     log.error("an alert is not delivered by %s: %s", row["channel"], error)
                 with self._ledger.begin() as connection:
-                    record_delivery(connection, row["alert_id"], error, now())
+                    record_delivery(connection, row["alert_id"], error, at)
         except SQLAlchemyError as error:
             log.error("alerts are sent later: %s", " ".join(str(error).split()))
 
