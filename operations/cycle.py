@@ -12,9 +12,10 @@ from typing import Any
 from sqlalchemy import Engine
 
 from ledger.engine import open_ledger
-from ledger.errors import BuildError, SettingsError, SourceError
+from ledger.errors import BuildError, SettingsError, SourceError, TargetError
 from ledger.lock import run_lock
-from ledger.runs import recorded_run
+from ledger.publications import Publication
+from ledger.runs import now, recorded_run
 from ledger.settings import Settings
 from loaders.accounts import recover_figures
 from loaders.columns import tables_of
@@ -27,10 +28,16 @@ from loaders.sources.base import configured
 from loaders.stream import LandedStream, StreamReader
 from loaders.sync import EntitySync, SourceSync
 from loaders.target import Target
+from operations.audit import audit_and_publish, record_build
 from operations.dbt_runner import BuildResult, build
 from operations.progress import Reporter
 
 SHOWN_FAILURES = 10
+INNER_TESTS = (
+    "resource_type:unit_test",
+    "path:models/staging,resource_type:test",
+    "path:models/intermediate,resource_type:test",
+)
 
 
 @dataclass
@@ -38,10 +45,12 @@ class CycleResult:
     """What a command did."""
 
     run_id: str = ""
+    started_at: datetime = field(default_factory=now)
     inbox: LandedInbox | None = None
     stream: LandedStream | None = None
     syncs: list[EntitySync] = field(default_factory=list)
     build: BuildResult | None = None
+    publication: Publication | None = None
     errors: list[str] = field(default_factory=list)
 
     @property
@@ -79,7 +88,8 @@ class CycleResult:
             "inbox": self.inbox and {"landed": self.inbox.landed, "dead": self.inbox.dead},
             "stream": self.stream and vars(self.stream.counts),
             "syncs": [_sync_json(sync) for sync in self.syncs],
-            "build": None if self.build is None else vars(self.build),
+            "build": self.build and self.build.as_json(),
+            "publication": self.publication and vars(self.publication),
         }
 
 
@@ -101,8 +111,10 @@ class Plan:
     """Raw tables that no build has seen yet: build what is downstream of these and of the cycle's
     own; None: build the selectors."""
     tests: bool = True
-    """Whether the build also tests what it builds."""
+    """Whether everything that is built is tested; else only what readers will see."""
     manifest: Any = None
+    publishes: bool = False
+    """Whether what is there is audited and published, also without a build."""
 
 
 def chosen_sources(names: Sequence[str]) -> list[str]:
@@ -146,6 +158,8 @@ def run_cycle(
                 if result.dead:
                     register_landed(Target(settings), ledger)
                 _build_if_asked(settings, plan, result, reporter)
+                if result.build is not None or plan.publishes:
+                    _publish(settings, ledger, plan, result)
                 if result.errors:
                     raise _FailedCycleError("; ".join(result.errors))
         except _FailedCycleError:
@@ -182,6 +196,23 @@ def _build_if_asked(
         _build(settings, plan, selectors, result, reporter)
 
 
+def _publish(settings: Settings, ledger: Engine, plan: Plan, result: CycleResult) -> None:
+    """Keep what dbt said, audit the marts, and show them to readers if they pass."""
+    try:
+        if result.build is not None:
+            complete = plan.selectors is not None and not plan.selectors and plan.tests
+            record_build(settings, ledger, result.run_id, result.build, complete=complete)
+        as_of = plan.as_of or result.started_at
+        result.publication, reason = audit_and_publish(
+            settings, ledger, result.run_id, as_of, result.build
+        )
+    except TargetError as error:
+        result.errors.append(str(error))
+        return
+    if reason is not None:
+        result.errors.append(f"not published: {reason}; readers keep the version before")
+
+
 def _sync_one(sync: SourceSync, name: str, result: CycleResult, reporter: Reporter) -> None:
     try:
         with reporter.syncing(name) as progress:
@@ -201,7 +232,7 @@ def _build(
     reporter: Reporter,
 ) -> None:
     """Build what the plan says; what is downstream of news reads views that are there already."""
-    exclude = () if plan.tests else ("resource_type:test", "resource_type:unit_test")
+    exclude = () if plan.tests else INNER_TESTS
     if plan.news is not None:
         exclude = (*exclude, "config.materialized:view")
     try:

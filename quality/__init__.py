@@ -1,49 +1,10 @@
 """Great Expectations at the two boundaries: raw after a load, marts after a build.
 
 warehouse, history of the ledger ─▶ `check` ─▶ verdicts and failing keys. Nothing is written to the
-warehouse. The library takes seconds to import, so it is imported by the first check.
+warehouse.
 """
 
-from collections.abc import Collection
-from datetime import datetime
-from pathlib import Path
-from typing import Literal
-
-from ledger.quality import SuiteResult
-from ledger.settings import Settings
+from quality.checkpoint import build_docs, check
 from quality.history import History, Usual, read_history
 
 __all__ = ["History", "Usual", "build_docs", "check", "read_history"]
-
-
-def check(
-    settings: Settings,
-    suite: Literal["raw", "marts"],
-    *,
-    as_of: datetime,
-    tables: Collection[str] | None = None,
-    history: History | None = None,
-) -> SuiteResult:
-    """Ask every rule of a suite, or those of some tables (`core.fct_sales`).
-
-    The warehouse is opened read-only and closed again. Tables that are not there are not judged,
-    unless the history knows them as published. Without a history nothing is compared with it.
-
-    Raises:
-        TargetError: the warehouse cannot be opened.
-        SettingsError: the thresholds cannot be read.
-    """
-    from quality.checkpoint import run
-
-    return run(settings, suite, as_of=as_of, tables=tables, history=history)
-
-
-def build_docs(settings: Settings, *, as_of: datetime, history: History | None = None) -> Path:
-    """Check everything and write Data Docs below `<home>/data_docs`; gives the first page.
-
-    Raises:
-        TargetError: the warehouse cannot be opened.
-    """
-    from quality.docs import build
-
-    return build(settings, as_of=as_of, history=history)

@@ -19,13 +19,13 @@ from great_expectations.render.renderer import ValidationResultsPageRenderer
 from great_expectations.render.view import DefaultJinjaPageView
 
 from ledger.settings import Settings
-from quality.checkpoint import SuiteName, TableResult, documented
 from quality.history import History
+from quality.runner import SuiteName, TableResult, documented
 
 SUITES: tuple[SuiteName, ...] = ("raw", "marts")
-# Anything that a browser would fetch by itself: links to read on stay.
+# Anything that a browser would fetch by itself, and an advertisement.
 FETCHED = re.compile(
-    r"<link\b[^>]*>|<script\b.*?</script>|<img\b[^>]*>|<iframe\b.*?</iframe>"
+    r"<footer>.*?</footer>|<link\b[^>]*>|<script\b.*?</script>|<img\b[^>]*>|<iframe\b.*?</iframe>"
     r"|@import[^;]*;|url\([^)]*\)",
     re.DOTALL | re.IGNORECASE,
 )

@@ -8,6 +8,8 @@ one snapshot. Neither waits for a build, nor makes one wait.
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC
+from pathlib import Path
 from typing import Any
 
 import duckdb
@@ -53,6 +55,14 @@ def open_published(settings: Settings) -> Iterator[Reader]:
         connection.close()
 
 
+def connect_duckdb(path: Path, *, read_only: bool = False) -> duckdb.DuckDBPyConnection:
+    """A DuckDB file, with times in UTC."""
+    connection = duckdb.connect(str(path), read_only=read_only)
+    # Not at the opening: the setting belongs to an extension that is loaded by it.
+    connection.execute("set TimeZone = 'UTC'")
+    return connection
+
+
 def _connect(settings: Settings) -> Any:
     try:
         if settings.postgres_url is not None:
@@ -63,8 +73,7 @@ def _connect(settings: Settings) -> Any:
             return connection
         if not settings.published_path.exists():
             raise NotPublishedError(NOTHING)
-        path = settings.published_path.resolve()
-        return duckdb.connect(str(path), read_only=True, config={"TimeZone": "UTC"})
+        return connect_duckdb(settings.published_path.resolve(), read_only=True)
     except (duckdb.Error, psycopg2.Error) as error:
         reason = str(error).strip().splitlines()[0]
         raise TargetError(f"cannot open the published marts: {reason}") from error
@@ -77,7 +86,8 @@ def _current(connection: Any) -> Publication:
         rows = []
     if not rows:
         raise NotPublishedError(NOTHING)
-    return Publication(*rows[0])
+    version, as_of, created_at = rows[0]
+    return Publication(version, as_of.replace(tzinfo=UTC), created_at.replace(tzinfo=UTC))
 
 
 def _fetch(connection: Any, query: str, parameters: Sequence[Any]) -> list[tuple[Any, ...]]:
