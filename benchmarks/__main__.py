@@ -24,6 +24,7 @@ SCRIPTS = (
     "freshness",
     "recovery",
     "stream",
+    "quality",
 )
 RESULTS = Path(__file__).parent / "results"
 

@@ -75,6 +75,13 @@ def documented(
     return results
 
 
+def marts_scope(settings: Settings, as_of: datetime) -> Scope:
+    """What the rules of a check would depend on."""
+    session = _session(settings)
+    with session.lock, session.opened():
+        return _scope(session, as_of, None)
+
+
 @cache
 def _session(settings: Settings) -> Session:
     """Kept for the process: making one costs more than a check."""

@@ -8,7 +8,7 @@ warehouse read-only; the views that it adds are temporary, and gone with the con
 import logging
 import os
 import threading
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Literal
 
@@ -153,23 +153,16 @@ def _context() -> Any:
     return gx.get_context(mode="ephemeral", project_config=config)
 
 
-def mart_schemas(settings: Settings, existing: Collection[str]) -> dict[str, str]:
-    """Where the marts of this build are, by schema: the one place that knows."""
-    working = {name: settings.working_schema(name) for name in MARTS}
-    return {name: own if own in existing else name for name, own in working.items()}
-
-
 def _tables(connection: Connection, settings: Settings) -> dict[str, str]:
+    """What was built, not what readers see of it: on PostgreSQL the marts of both are there."""
+    built = {settings.working_schema(name): name for name in MARTS}
     rows = connection.exec_driver_sql(
         "select table_schema, table_name from information_schema.tables"
-    ).all()
-    schemas = mart_schemas(settings, {schema for schema, _ in rows})
-    others = {schema for schema, _ in rows} - set(schemas) - set(schemas.values())
-    logical = {own: name for name, own in schemas.items()} | {name: name for name in others}
+    )
     return {
-        f"{logical[schema]}.{name}": f"{schema}.{name}"
+        f"{built.get(schema, schema)}.{name}": f"{schema}.{name}"
         for schema, name in rows
-        if schema in logical
+        if schema in built or schema not in MARTS
     }
 
 

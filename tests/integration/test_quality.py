@@ -1,6 +1,7 @@
 """Expectations: green on good data, each red on data spoiled in its way, alike on both engines."""
 
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -20,7 +21,7 @@ from ledger.publications import Publication, record_publication
 from ledger.quality import SuiteResult, record_outcomes
 from ledger.settings import Settings
 from ledger.tables import pipeline_runs, quality_failures, sync_log
-from quality import History, Usual, check, read_history
+from quality import History, Usual, build_docs, check, read_history
 from quality.contract import raw_contracts
 
 ENGINES = ("duckdb", "postgres")
@@ -323,6 +324,22 @@ def test_a_database_without_any_table_is_green_and_a_missing_file_an_error(
         settings = replace(settings, postgres_url=settings.postgres_url.set(database="no_such"))
     with pytest.raises(TargetError, match="cannot read the warehouse"):
         check(settings, "raw", as_of=AS_OF)
+
+
+def test_data_docs_open_offline(warehouse: GoodWarehouse) -> None:
+    with warehouse.spoiled([MARTS["company_health_metrics__score_is_in_range"][1]]):
+        index = build_docs(warehouse.settings, as_of=AS_OF)
+    assert index == warehouse.settings.home / "data_docs" / "index.html"
+    pages = {path.name: path.read_text() for path in index.parent.iterdir()}
+    assert pages["index.html"].count("class='failed'") == 1
+    for name in re.findall(r"href='([^']+)'", pages["index.html"]):
+        page = pages.pop(name)
+        fetched = re.findall(r"<(?:script|link|img|iframe)\b|url\(|@import|https?://", page)
+        assert fetched == [], name
+    assert pages.keys() == {"index.html"}, "every page is linked"
+    place = "health" if warehouse.settings.postgres_url is None else "working_health"
+    page = (index.parent / f"marts-{place}.company_health_metrics.html").read_text()
+    assert "101" in page
 
 
 SILENT = """

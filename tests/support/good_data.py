@@ -52,11 +52,15 @@ class GoodWarehouse(ModelledWarehouse):
             for table in tables
         ]
         self._kept |= set(new)
-        self.execute("; ".join([*keep, *(statement for _, statement in pairs)]))
+        self._execute_all([*keep, *(statement for _, statement in pairs)])
         try:
             yield
         finally:
-            self.execute("; ".join(restore))
+            self._execute_all(restore)
+
+    def _execute_all(self, statements: list[str]) -> None:
+        if statements:
+            self.execute("; ".join(statements))
 
 
 def land_demo(warehouse: ModelledWarehouse, store: Store) -> None:
