@@ -24,10 +24,10 @@ from operations import (
 )
 from operations.cycle import CycleResult, Plan, chosen_sources, run_cycle
 from operations.home import require_real_home
+from operations.logs import set_up_logs, set_up_logs_if_asked
 from operations.monitor.supervisor import watch_once
 from operations.options import JsonOption, moment
 from operations.progress import Reporter
-from operations.service.logs import set_up_logs
 from operations.service.serve import consume
 from operations.service.serve import serve as serve_forever
 from operations.service.settings import configured_service
@@ -236,6 +236,7 @@ def stream(
 def main() -> None:
     """Entry of the command; a foreseeable error is one line, not a traceback."""
     try:
+        set_up_logs_if_asked()
         app()
     except WarehouseError as error:
         if "--json" in sys.argv:

@@ -4,6 +4,7 @@ The commands run one cycle; the service runs one every few seconds and builds on
 downstream of the raw tables that have news.
 """
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -33,6 +34,7 @@ from operations.dbt_runner import BuildResult, build
 from operations.progress import Reporter
 
 SHOWN_FAILURES = 10
+log = logging.getLogger("warehouse")
 INNER_TESTS = (
     "resource_type:unit_test",
     "path:models/staging,resource_type:test",
@@ -180,8 +182,13 @@ def _land_pushed(settings: Settings, ledger: Engine, plan: Plan, result: CycleRe
         landing = InboxLanding(settings, ledger)
         landing.heal()
     result.inbox = landing.run()
+    if result.inbox.landed or result.inbox.dead:
+        log.info("%d events landed, %d dead", result.inbox.landed, result.inbox.dead)
     if plan.stream is not None:
         result.stream = plan.stream.land(result.run_id)
+        if result.stream and result.stream.counts.received:
+            counts = result.stream.counts
+            log.info("%d messages landed, %d dead", counts.landed, counts.dead)
 
 
 def _build_if_asked(
@@ -211,6 +218,9 @@ def _publish(settings: Settings, ledger: Engine, plan: Plan, result: CycleResult
         return
     if reason is not None:
         result.errors.append(f"not published: {reason}; readers keep the version before")
+        log.error("not published: %s", reason)
+    elif result.publication is not None:
+        log.info("published version %d", result.publication.version)
 
 
 def _sync_one(sync: SourceSync, name: str, result: CycleResult, reporter: Reporter) -> None:
@@ -219,7 +229,11 @@ def _sync_one(sync: SourceSync, name: str, result: CycleResult, reporter: Report
             syncs = sync.run(progress)
     except SourceError as error:
         result.errors.append(str(error))
+        log.error("sync of %s failed: %s", name, error)
         return
+    for entity in syncs:
+        counts = entity.counts
+        log.info("synced %s: %d landed, %d dead", entity.entity.table, counts.landed, counts.dead)
     result.syncs.extend(syncs)
     result.errors.extend(dict.fromkeys(entity.error for entity in syncs if entity.error))
 
@@ -250,6 +264,8 @@ def _build(
         result.errors.append(str(error))
         return
     failures = result.build.failures
+    nodes = sum(result.build.counts.values())
+    log.info("built %d nodes in %.1f s, %d failed", nodes, result.build.seconds, len(failures))
     result.errors.extend(f"dbt: {node}: {message}" for node, message in failures[:SHOWN_FAILURES])
     if len(failures) > SHOWN_FAILURES:
         more = len(failures) - SHOWN_FAILURES

@@ -16,6 +16,7 @@ from dbt.adapters.duckdb.connections import DuckDBConnectionManager
 from dbt.cli.main import dbtRunner, dbtRunnerResult
 
 from ledger.errors import BuildError
+from ledger.runs import current_run_id
 from ledger.settings import Settings
 
 PROJECT = Path(__file__).parents[1]
@@ -155,7 +156,12 @@ def invoke(
 
 
 def _environment(settings: Settings) -> dict[str, str]:
-    values = {"WAREHOUSE_HOME": str(settings.home), "DBT_SEND_ANONYMOUS_USAGE_STATS": "false"}
+    values = {
+        "WAREHOUSE_HOME": str(settings.home),
+        "DBT_SEND_ANONYMOUS_USAGE_STATS": "false",
+        # dbt writes what is named so into every line of its log.
+        "DBT_ENV_CUSTOM_ENV_RUN_ID": current_run_id.get() or "",
+    }
     if settings.postgres_url is not None:
         for name, value in settings.postgres_parameters().items():
             values[f"WAREHOUSE_POSTGRES_{name.upper()}"] = str(value)

@@ -158,7 +158,6 @@ class Worker:
             maintain(self._settings, dry_run=False, wait_seconds=LOCK_SECONDS)
         self.told_waiting(waiting_count(self._ledger))
         self._due.clear()
-        _log(result)
         self._news = self._unbuilt(plan.news, result)
         if result.errors:
             raise WarehouseError("; ".join(result.errors))
@@ -211,20 +210,3 @@ class Worker:
                 continue
             found.append(name)
         return found
-
-
-def _log(result: CycleResult) -> None:
-    parts = []
-    if result.inbox and (result.inbox.landed or result.inbox.dead):
-        parts.append(f"{result.inbox.landed:,} events landed, {result.inbox.dead:,} dead")
-    if result.stream and result.stream.counts.received:
-        counts = result.stream.counts
-        parts.append(f"{counts.landed:,} messages landed, {counts.dead:,} dead")
-    if result.syncs:
-        landed = sum(sync.counts.landed for sync in result.syncs)
-        parts.append(f"{landed:,} records landed by sync")
-    if result.build is not None:
-        built = sum(result.build.counts.values())
-        parts.append(f"{built} nodes built in {result.build.seconds:.1f} s")
-    if parts:
-        log.info("cycle: %s", "; ".join(parts))
