@@ -26,7 +26,7 @@ from ledger.settings import Settings
 from ledger.tables import model_runs
 from loaders.target import Target
 from operations.dbt_runner import BuildResult, NodeRun
-from quality.checkpoint import check
+from quality import check, read_history
 from serving.publish import publish, refresh_operations, reject
 
 DBT = "dbt"
@@ -86,7 +86,7 @@ def check_and_record(
     settings: Settings, ledger: Engine, run_id: str, suite: SuiteName, as_of: datetime
 ) -> SuiteResult:
     """Run a suite of expectations and keep its verdicts."""
-    result = check(settings, suite, as_of=as_of)
+    result = check(settings, suite, as_of=as_of, history=read_history(ledger, as_of))
     record_outcomes(ledger, run_id, result, now())
     return result
 

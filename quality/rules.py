@@ -43,6 +43,8 @@ class Rule:
     """Names the failing rows of a rule about a sum; runs only when it failed."""
     minimum_rows: int = 0
     """Below this number of rows the rule holds: too few to judge."""
+    judged_if: str | None = None
+    """A query that gives a row where there is something to judge; without one the rule holds."""
     needs: tuple[str, ...] = ()
     """Other tables that it reads; without them it is not asked."""
     view: str | None = None
@@ -68,7 +70,18 @@ class Scope:
         """Where a table is; one that is missing keeps its name, and fails when it is read."""
         return self.tables.get(table, table)
 
+    def some(self, table: str, where: str = "true") -> str:
+        """A query that gives a row when the table has one such; none when it is not there."""
+        if table not in self.tables:
+            return "select 1 where false"
+        return f"select 1 from {self.place(table)} where {where} limit 1"
+
     @property
     def minimum_rows(self) -> int:
         """Rows below which rates and distributions are not judged."""
         return self.thresholds.count("minimum_rows")
+
+
+def short(table: str) -> str:
+    """The name of a table without its schema."""
+    return table.rpartition(".")[2]

@@ -164,6 +164,8 @@ def _failure(session: Session, place: str, rule: Rule) -> RuleOutcome:
             ((rows,),) = session.rows(f"select count(*) from {place}")
             if rows < rule.minimum_rows:
                 return _outcome(rule, PASSED, observed=f"{rows} rows: too few to judge")
+        if rule.judged_if and not session.rows(rule.judged_if):
+            return _outcome(rule, PASSED, observed="nothing to judge by")
         if isinstance(rule.expectation, FailingRows):
             return _failing_query(session, place, rule)
         return _failing_values(session, place, rule)

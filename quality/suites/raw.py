@@ -4,14 +4,24 @@ Values are judged by the newest day of rows, and of these by the newest version 
 source that mends its records is green again with the next load, and raw need not be repaired.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import great_expectations.expectations as gxe
 
 from quality.contract import RawContract, raw_contracts
 from quality.rules import FailingRows, Rule, Scope
-from quality.suites.formats import CURRENCY, EMAIL_AS_ENTERED, ID
+from quality.suites.formats import ID
+from quality.suites.raw_columns import (
+    CLOSED_SETS,
+    CUSTOMERS,
+    FORMATS,
+    KNOWN_VALUES,
+    REQUIRED,
+    TYPES,
+    WATCHED_NULLS,
+)
 
 LOADS = "raw._dlt_loads"
 COMPLETE = f"_dlt_load_id in (select load_id from {LOADS} where status = 0)"
@@ -21,55 +31,6 @@ PULLED = (
 )
 LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 MANY = 10**15
-CUSTOMERS = "raw.commerce__customers"
-
-FORMATS: Mapping[str, Mapping[str, tuple[str, str]]] = {
-    "raw.crm__users": {"email": (EMAIL_AS_ENTERED, "valid_email_min_ratio")},
-    CUSTOMERS: {"email_address": (EMAIL_AS_ENTERED, "valid_email_min_ratio")},
-    "raw.commerce__orders": {"currency": (CURRENCY, "valid_format_min_ratio")},
-    "raw.events__user_events": {"currency": (CURRENCY, "valid_format_min_ratio")},
-}
-CLOSED_SETS: Mapping[str, Mapping[str, Sequence[str]]] = {
-    CUSTOMERS: {"segment": ("enterprise", "smb", "consumer")},
-    "raw.support__tickets": {"priority": ("low", "normal", "high", "urgent")},
-    "raw.support__feedback": {"sentiment": ("positive", "neutral", "negative")},
-}
-"""What the contract allows: not one other value."""
-KNOWN_VALUES: Mapping[str, Mapping[str, Sequence[str]]] = {
-    "raw.commerce__orders": {
-        "status": (
-            *("pending", "processing", "paid", "shipped", "delivered", "completed"),
-            *("cancelled", "canceled", "refunded", "returned"),
-        )
-    },
-    "raw.support__tickets": {
-        "status": ("new", "open", "pending", "hold", "on_hold", "solved", "resolved", "closed")
-    },
-}
-"""What sources usually say: a few other values are no fault, many are."""
-REQUIRED: Mapping[str, Sequence[str]] = {
-    "raw.commerce__orders": ("customer_id",),
-    "raw.commerce__products": ("name",),
-    "raw.support__tickets": ("company_id",),
-}
-WATCHED_NULLS: Mapping[str, Sequence[str]] = {
-    "raw.crm__companies": ("domain", "industry", "country"),
-    "raw.crm__users": ("email", "full_name", "role"),
-    CUSTOMERS: ("company_id", "full_name", "email_address", "phone", "segment", "address_country"),
-    "raw.commerce__products": ("name", "category", "brand", "unit_price"),
-    "raw.commerce__orders": ("customer_id", "shipping_address_country"),
-    "raw.support__tickets": ("company_id", "requester_id", "subject"),
-    "raw.support__feedback": ("user_id", "channel", "body"),
-}
-TYPES: Mapping[str, tuple[str, ...]] = {
-    "text": ("text", "varchar", "character varying"),
-    "bigint": ("bigint",),
-    "boolean": ("boolean",),
-    "timestamptz": ("timestamp with time zone",),
-    "numeric(18,6)": ("numeric", "decimal(18,6)"),
-    "double precision": ("double precision", "double"),
-}
-"""How each engine's `information_schema` calls a type of the contract."""
 
 
 def raw_rules(scope: Scope) -> list[Rule]:
@@ -227,12 +188,13 @@ def _value_sets(contract: RawContract, scope: Scope) -> Iterator[Rule]:
 
 
 def _nulls(contract: RawContract, scope: Scope) -> Iterator[Rule]:
-    for column in REQUIRED.get(contract.table, ()):
+    for column, pointed_at in REQUIRED.get(contract.table, {}).items():
         expectation = gxe.ExpectColumnValuesToNotBeNull(
             column=column, mostly=scope.thresholds["required_value_min_ratio"]
         )
         name = f"{_short(contract)}__{column}_is_mostly_there"
-        yield _on_newest_day(name, contract, column, expectation, scope.minimum_rows)
+        rule = _on_newest_day(name, contract, column, expectation, scope.minimum_rows)
+        yield replace(rule, judged_if=scope.some(pointed_at))
     watched = WATCHED_NULLS.get(contract.table, ())
     if watched:
         yield _rising_nulls(contract, watched, scope)

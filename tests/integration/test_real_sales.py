@@ -14,11 +14,13 @@ import pytest
 from sqlalchemy import URL
 
 from demo import DemoServer, Store
+from ledger.runs import now
 from ledger.settings import Settings
 from loaders.sources import SOURCES
 from loaders.target import Target
 from operations.cycle import Plan, run_cycle
 from operations.progress import Reporter
+from quality import check
 
 DATA = Path(__file__).parents[3] / "shared" / "real" / "online_retail"
 MODELS = ("resource_type:seed", "resource_type:model")
@@ -76,6 +78,8 @@ def test_real_sales_reproduce_every_figure(
     for each in settings:
         cycle(each, *(MODELS if each.postgres_url else ()))
         target = Target(each)
+        for suite in ("raw", "marts"):
+            assert check(each, suite, as_of=now()).failures == []
         (figures,) = target.fetch(FIGURES)
         assert figures == (
             240_007,

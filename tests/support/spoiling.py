@@ -207,6 +207,54 @@ HISTORY = {
 }
 """By suite, the rules that fail then."""
 
+MESS = (
+    ("core.dim_customer", "update core.dim_customer set email = '' where customer_key < '3'"),
+    ("core.dim_customer", "update core.dim_customer set email = null where customer_key > 'd'"),
+    (
+        "core.dim_customer",
+        "update core.dim_customer set email = 'no address' || chr(10) || 'a@b.c'"
+        " where customer_key between '4' and '5'",
+    ),
+    ("core.fct_sales", "update core.fct_sales set ordered_at = null where sales_key < '2'"),
+    ("core.fct_sales", "update core.fct_sales set ordered_at = '2099-01-01' where sales_key > 'e'"),
+    ("core.fct_sales", "delete from core.fct_sales where sales_key between '4' and '5'"),
+    (
+        "core.fct_support_tickets",
+        "update core.fct_support_tickets set resolved_at = opened_at - interval '1 hour'"
+        " where ticket_id like '%7' or resolved_at is null and ticket_id like '%3'",
+    ),
+    (
+        "health.company_health_metrics",
+        "update health.company_health_metrics set health_score = 101 where company_id like '%4'",
+    ),
+    (
+        "sales.daily_sales",
+        "update sales.daily_sales set total_revenue = null where order_count > 1",
+    ),
+    ("raw.crm__users", "update raw.crm__users set email = '' where id like '%2'"),
+    ("raw.crm__users", "update raw.crm__users set email = null where id like '%3'"),
+    ("raw.crm__users", "update raw.crm__users set email = 'A@B.C' || chr(9) where id like '%4'"),
+    ("raw.crm__users", "update raw.crm__users set email = 'ä@ü.ö' where id like '%5'"),
+    ("raw.crm__users", "update raw.crm__users set email = 'a b@c.d' where id like '%6'"),
+    ("raw.commerce__orders", "update raw.commerce__orders set currency = '' where id like '%1'"),
+    ("raw.commerce__orders", "update raw.commerce__orders set status = '' where id like '%1'"),
+    ("raw.commerce__orders", "update raw.commerce__orders set status = 'X' where id like '%2'"),
+    (
+        "raw.commerce__customers",
+        "update raw.commerce__customers set segment = case when id like '%1' then '' end",
+    ),
+    (
+        "raw.commerce__customers",
+        "update raw.commerce__customers set email_address = ' Same@x.y ' where id like '%2'"
+        " or id like '%4'",
+    ),
+    (
+        "raw.support__tickets",
+        "update raw.support__tickets set company_id = null where id < 'tic_00015'",
+    ),
+)
+"""Nulls, empty texts, line ends and letters of all tongues, in raw and marts."""
+
 
 def in_rounds(spoilings: dict[str, Spoiling]) -> list[dict[str, Spoiling]]:
     """One spoiling a table in each round."""
