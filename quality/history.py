@@ -5,15 +5,16 @@ Read once before a check and handed to it, so that a check itself opens the ware
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from statistics import median
 
-from sqlalchemy import Engine, select
+from sqlalchemy import Connection, Engine, func, select
 
 from ledger.publications import PUBLISHED
 from ledger.tables import publication_tables, publications, sync_log
 
 DAY = timedelta(days=1)
+SUCCEEDED = "succeeded"
 DAYS = 14
 """Days that a usual day is the median of."""
 
@@ -40,52 +41,55 @@ class History:
 
 
 def read_history(ledger: Engine, as_of: datetime) -> History:
-    """What the ledger knows at `as_of`."""
-    syncs = _complete_syncs(ledger, as_of)
-    synced_at: dict[str, datetime] = {}
-    by_day: dict[str, dict[int, int]] = {}
-    for table, finished_at, rows in syncs:
-        synced_at[table] = max(finished_at, synced_at.get(table, finished_at))
-        age = (as_of - finished_at) // DAY
-        if 1 <= age <= DAYS:
-            days = by_day.setdefault(table, {})
-            days[age] = days.get(age, 0) + rows
-    usual = {
-        table: Usual(float(median(days.values())), len(days)) for table, days in by_day.items()
-    }
-    return History(usual, synced_at, _published_rows(ledger, as_of))
-
-
-def _complete_syncs(ledger: Engine, as_of: datetime) -> list[tuple[str, datetime, int]]:
-    columns = sync_log.c
-    query = select(
-        columns.source, columns.entity, columns.finished_at, columns.landed + columns.deleted
-    ).where(
-        columns.status == "succeeded",
-        columns.finished_at > as_of - (DAYS + 1) * DAY,
-        columns.finished_at <= as_of,
-    )
+    """What the ledger knows at `as_of`; summed there, for a service syncs and publishes often."""
+    midnight = as_of.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
     with ledger.connect() as connection:
-        rows = connection.execute(query).all()
-    return [(f"raw.{source}__{entity}", at, int(landed)) for source, entity, at, landed in rows]
+        return History(
+            _usual(connection, midnight),
+            _synced_at(connection, as_of),
+            _published_rows(connection, as_of),
+        )
 
 
-def _published_rows(ledger: Engine, as_of: datetime) -> dict[str, int]:
+def _usual(connection: Connection, midnight: datetime) -> dict[str, Usual]:
+    """Whole days only: today is not over."""
+    columns = sync_log.c
+    query = (
+        select(columns.source, columns.entity, func.sum(columns.landed + columns.deleted))
+        .where(
+            columns.status == SUCCEEDED,
+            columns.finished_at >= midnight - DAYS * DAY,
+            columns.finished_at < midnight,
+        )
+        .group_by(columns.source, columns.entity, func.date(columns.finished_at))
+    )
+    by_table: dict[str, list[int]] = {}
+    for source, entity, rows in connection.execute(query):
+        by_table.setdefault(f"raw.{source}__{entity}", []).append(int(rows))
+    return {table: Usual(float(median(rows)), len(rows)) for table, rows in by_table.items()}
+
+
+def _synced_at(connection: Connection, as_of: datetime) -> dict[str, datetime]:
+    columns = sync_log.c
+    query = (
+        select(columns.source, columns.entity, func.max(columns.finished_at))
+        .where(columns.status == SUCCEEDED, columns.finished_at <= as_of)
+        .group_by(columns.source, columns.entity)
+    )
+    return {f"raw.{source}__{entity}": at for source, entity, at in connection.execute(query)}
+
+
+def _published_rows(connection: Connection, as_of: datetime) -> dict[str, int]:
     """The newest version a day ago, and those since: a slow leak is seen like a sudden one."""
-    columns = publications.c
+    columns, tables = publications.c, publication_tables.c
     published = select(columns.version).where(
         columns.status == PUBLISHED, columns.created_at <= as_of
     )
     before = published.where(columns.created_at <= as_of - DAY)
-    with ledger.connect() as connection:
-        newest_before = connection.scalar(before.order_by(columns.version.desc()).limit(1))
-        rows = connection.execute(
-            select(publication_tables.c.table_name, publication_tables.c.row_count).where(
-                publication_tables.c.version.in_(published),
-                publication_tables.c.version >= (newest_before or 0),
-            )
-        ).all()
-    most: dict[str, int] = {}
-    for table, number in rows:
-        most[table] = max(int(number), most.get(table, 0))
-    return most
+    newest_before = connection.scalar(before.order_by(columns.version.desc()).limit(1))
+    query = (
+        select(tables.table_name, func.max(tables.row_count))
+        .where(tables.version.in_(published), tables.version >= (newest_before or 0))
+        .group_by(tables.table_name)
+    )
+    return {table: int(rows) for table, rows in connection.execute(query)}
