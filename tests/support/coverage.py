@@ -33,11 +33,12 @@ def _tests(manifest: dict[str, Any]) -> dict[str, list[dict[str, Any]]]:
 def _model(node: dict[str, Any], tests: list[dict[str, Any]]) -> Iterator[str]:
     yield from _descriptions(node)
     layer = node["fqn"][1]
-    # Staging shows the raw log, which may repeat a row: its key is not null, but not unique.
-    if layer != "staging" and not _has_key(tests):
-        yield f"{node['name']}: no key is tested unique and not null"
-    if layer == "staging" and not any(_kind(test) == "not_null" for test in tests):
-        yield f"{node['name']}: no key is tested not null"
+    if not _has_key(tests):
+        # Staging shows the raw log, which may repeat a row: its key is not null, but not unique.
+        if layer != "staging":
+            yield f"{node['name']}: no key is tested unique and not null"
+        elif not any(_kind(test) == "not_null" for test in tests):
+            yield f"{node['name']}: no key is tested not null"
     is_mart = layer == "marts"
     if is_mart and not node["contract"]["enforced"]:
         yield f"{node['name']}: the contract is not enforced"
