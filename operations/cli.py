@@ -12,7 +12,15 @@ from rich.console import Console
 
 from ledger.errors import WarehouseError
 from ledger.settings import Settings, load_settings
-from operations import dead_letter_commands, demo_journey, init_home, status_report, summary
+from operations import (
+    dead_letter_commands,
+    demo_journey,
+    export_command,
+    init_home,
+    status_report,
+    summary,
+    token_commands,
+)
 from operations.cycle import CycleResult, Plan, chosen_sources, run_cycle
 from operations.home import require_real_home
 from operations.options import JsonOption, moment
@@ -31,6 +39,10 @@ app = typer.Typer(
 )
 
 app.add_typer(dead_letter_commands.app, name="dead-letters")
+app.add_typer(token_commands.app, name="tokens")
+app.command(epilog="Example: warehouse export health --account a42 --out health.csv")(
+    export_command.export
+)
 
 WaitOption = Annotated[
     float, typer.Option("--wait", metavar="SECONDS", help="Wait for another run to end.", min=0)

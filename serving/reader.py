@@ -64,7 +64,9 @@ def _connect(settings: Settings) -> Any:
         if not settings.published_path.exists():
             raise NotPublishedError(NOTHING)
         path = settings.published_path.resolve()
-        return duckdb.connect(str(path), read_only=True, config={"TimeZone": "UTC"})
+        opened = duckdb.connect(str(path), read_only=True)
+        opened.execute("set TimeZone = 'UTC'")
+        return opened
     except (duckdb.Error, psycopg2.Error) as error:
         reason = str(error).strip().splitlines()[0]
         raise TargetError(f"cannot open the published marts: {reason}") from error
