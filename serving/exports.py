@@ -147,8 +147,8 @@ class Export:
 
 
 @contextmanager
-def open_export(settings: Settings, request: ExportRequest, folder: Path) -> Iterator[Export]:
-    """The export of the current version; `folder` takes what is written in between.
+def open_export(settings: Settings, request: ExportRequest) -> Iterator[Export]:
+    """The export of the current version.
 
     Raises:
         NotPublishedError: there is no version yet.
@@ -156,15 +156,13 @@ def open_export(settings: Settings, request: ExportRequest, folder: Path) -> Ite
         RequestError: the dataset cannot be exported for an account.
     """
     with open_published(settings) as reader:
-        yield export_of(reader, request, folder)
+        yield export_of(reader, request)
 
 
-def export_of(reader: Reader, request: ExportRequest, folder: Path) -> Export:
+def export_of(reader: Reader, request: ExportRequest) -> Export:
     """The export of a version that is open."""
     dataset = find_dataset(reader, request.dataset, request.account_id)
-    source = open_source(
-        reader, dataset, request.account_id, guard=request.guard_formulas, folder=folder
-    )
+    source = open_source(reader, dataset, request.account_id, guard=request.guard_formulas)
     return Export(request, reader.publication, dataset.columns, source, source.count())
 
 
@@ -240,7 +238,7 @@ def _parquet_writers(export: Export, folder: Path) -> Writers:
                 writers[0].close()
         return Part(number, path, table.num_rows)
 
-    return export.source.arrow, finish
+    return lambda number: export.source.arrow(number, folder), finish
 
 
 class _Sink(io.RawIOBase):

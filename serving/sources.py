@@ -40,17 +40,15 @@ class Source(Protocol):
     def jsonl(self, part: int, path: Path) -> int:
         """Write a part, one object a line; gives its rows."""
 
-    def arrow(self, part: int) -> pa.Table:
-        """A part in memory."""
+    def arrow(self, part: int, folder: Path) -> pa.Table:
+        """A part in memory; `folder` takes what is written in between."""
 
 
-def open_source(
-    reader: Reader, dataset: Dataset, account_id: str | None, *, guard: bool, folder: Path
-) -> Source:
+def open_source(reader: Reader, dataset: Dataset, account_id: str | None, *, guard: bool) -> Source:
     """The source of a dataset; `guard` protects CSV from being read as formulas."""
     if reader.engine == "duckdb":
         return DuckDbSource(reader, dataset, account_id, guard=guard)
-    return PostgresSource(reader, dataset, account_id, guard=guard, folder=folder)
+    return PostgresSource(reader, dataset, account_id, guard=guard)
 
 
 class DuckDbSource:
@@ -85,8 +83,8 @@ class DuckDbSource:
         """Write a part, one object a line; gives its rows."""
         return _copy(self._connection, self._select(part, _json), path, "format json")
 
-    def arrow(self, part: int) -> pa.Table:
-        """A part in memory."""
+    def arrow(self, part: int, folder: Path) -> pa.Table:
+        """A part in memory; `folder` takes what is written in between."""
         select = self._select(part, lambda one: f"cast({one.expression} as {_arrow_type(one)})")
         return self._connection.execute(select).to_arrow_table()
 
@@ -103,12 +101,11 @@ class PostgresSource:
     """Parts of the published schemas, in the reader's one transaction."""
 
     def __init__(
-        self, reader: Reader, dataset: Dataset, account_id: str | None, *, guard: bool, folder: Path
+        self, reader: Reader, dataset: Dataset, account_id: str | None, *, guard: bool
     ) -> None:
         self._cursor = reader.connection.cursor()
         self._dataset = dataset
         self._guard = guard
-        self._folder = folder
         self._memory = duckdb.connect()
         self._memory.execute("set TimeZone = 'UTC'")
         self._condition = "true"
@@ -138,7 +135,7 @@ class PostgresSource:
 
     def jsonl(self, part: int, path: Path) -> int:
         """Write a part, one object a line; gives its rows."""
-        csv = self._between(part)
+        csv = self._between(part, path.parent)
         numbers = ("BIGINT", "INTEGER", "SMALLINT", "BOOLEAN", "DOUBLE")
         read = self._read(csv, lambda one: one.type if one.type in numbers else "VARCHAR")
         try:
@@ -146,17 +143,17 @@ class PostgresSource:
         finally:
             csv.unlink()
 
-    def arrow(self, part: int) -> pa.Table:
-        """A part in memory."""
-        csv = self._between(part)
+    def arrow(self, part: int, folder: Path) -> pa.Table:
+        """A part in memory; `folder` takes what is written in between."""
+        csv = self._between(part, folder)
         read = self._read(csv, _arrow_type)
         try:
             return self._memory.execute(f"select * from {read}").to_arrow_table()
         finally:
             csv.unlink()
 
-    def _between(self, part: int) -> Path:
-        path = self._folder / f"{part}.from-postgres"
+    def _between(self, part: int, folder: Path) -> Path:
+        path = folder / f"{part}.from-postgres"
         self._csv(part, path, guard=False)
         return path
 

@@ -29,6 +29,8 @@ from loaders.sources.base import configured
 from loaders.webhooks import BadSignature, EventReader, MalformedEvent, WebhookSource
 from operations.service.committer import Committer, QueueFullError
 from operations.service.settings import ServiceSettings
+from serving.api import DataApi
+from serving.gate import Refused
 
 WEBHOOKS = "/webhooks/"
 RETRY_SECONDS = "5"
@@ -53,12 +55,19 @@ class Application:
         ledger: Engine,
         sources: dict[str, WebhookSource],
         request_sync: Callable[[str], None],
+        data: DataApi | None = None,
     ) -> None:
         self.settings = settings
         self.committer = Committer(ledger, settings.queue_limit)
         self._sources = sources
         self._readers = {name: EventReader(source) for name, source in sources.items()}
         self._request_sync = request_sync
+        self._data = data
+
+    @property
+    def data(self) -> DataApi | None:
+        """Exports and metrics, where they are served."""
+        return self._data
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one webhook."""
@@ -122,20 +131,31 @@ class Application:
         except TimeoutError as error:
             raise _Refused(408, "the body took too long") from error
 
-    def trigger_sync(self, name: str, request: Request) -> Answer:
+    async def trigger_sync(self, name: str, authorization: str) -> Answer:
         """Ask the worker for a sync of one source."""
-        token = self.settings.sync_token
-        if token is None or name not in SOURCES:
-            return 404, {"error": "no such source, or serve.sync_token is not set"}
-        sent = request.headers.get("authorization", "").encode("utf-8", "replace")
-        if not hmac.compare_digest(sent, f"Bearer {token}".encode()):
-            return 401, {"error": "the bearer token does not fit"}
+        try:
+            if not await self._may_sync(authorization):
+                return 403, {"error": "the token has no scope 'sync'"}
+        except Refused as error:
+            return error.status, {"error": str(error)}
+        if name not in SOURCES:
+            return 404, {"error": f"no source {name!r}"}
         try:
             configured(SOURCES[name])
         except SettingsError as error:
             return 409, {"error": str(error)}
         self._request_sync(name)
         return 202, {"status": "requested", "source": name}
+
+    async def _may_sync(self, authorization: str) -> bool:
+        """By `serve.sync_token`, or by a token of the ledger with scope `sync`."""
+        token = self.settings.sync_token
+        sent = authorization.encode("utf-8", "replace")
+        if token is not None and hmac.compare_digest(sent, f"Bearer {token}".encode()):
+            return True
+        if self._data is None:
+            raise Refused(401, "the bearer token does not fit")
+        return await self._data.gate.may(authorization, "sync")
 
 
 # Where the body was not read to its end, the connection cannot be used again.
@@ -158,8 +178,14 @@ def create_app(application: Application) -> ASGIApp:
     @api.post("/sync/{source}")
     async def trigger_sync(source: str, request: Request) -> Response:
         """Sync one source with the next cycle."""
-        status, answer = application.trigger_sync(source, request)
+        authorization = request.headers.get("authorization", "")
+        status, answer = await application.trigger_sync(source, authorization)
+        if application.data is not None:
+            application.data.gate.note(request.url.path, status, authorization)
         return Response(_ENCODER.encode(answer), status, media_type="application/json")
+
+    if application.data is not None:
+        api.include_router(application.data.router)
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         webhook = scope["type"] == "http" and scope["path"].startswith(WEBHOOKS)

@@ -24,6 +24,7 @@ from loaders.webhooks import configured_webhooks
 from operations.service.app import Application, create_app
 from operations.service.settings import ServiceSettings
 from operations.service.worker import Worker
+from serving.api import open_data_api
 
 START_SECONDS = 30.0
 GRACEFUL_SECONDS = 10
@@ -54,7 +55,8 @@ class Service:
             stack.callback(ledger.dispose)
             stream = _open_stream(self._settings, ledger, stack)
             worker = Worker(self._settings, self._service, ledger, stream)
-            application = Application(self._service, ledger, sources, worker.request_sync)
+            data = stack.enter_context(open_data_api(self._settings, ledger))
+            application = Application(self._service, ledger, sources, worker.request_sync, data)
             worker.told_waiting = application.committer.set_waiting
             self._worker, self._ledger = worker, ledger
             worker.start()
