@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -80,7 +81,7 @@ class ExportRequest:
 
     def key(self, publication: Publication) -> str:
         """What the bytes depend on, as a name."""
-        parts = [LAYOUT, publication.version, publication.created_at.isoformat(), asdict(self)]
+        parts = [LAYOUT, publication.version, _utc(publication.created_at), asdict(self)]
         digest = hashlib.sha256(repr(parts).encode()).hexdigest()[:32]
         return f"{publication.version}-{digest}"
 
@@ -140,8 +141,8 @@ class Export:
             "bytes": size,
             "sha256": sha256,
             "version": self.publication.version,
-            "as_of": self.publication.as_of.isoformat(),
-            "published_at": self.publication.created_at.isoformat(),
+            "as_of": _utc(self.publication.as_of),
+            "published_at": _utc(self.publication.created_at),
             "columns": [{"name": one.name, "type": one.type.lower()} for one in self.columns],
         }
 
@@ -164,6 +165,10 @@ def export_of(reader: Reader, request: ExportRequest) -> Export:
     dataset = find_dataset(reader, request.dataset, request.account_id)
     source = open_source(reader, dataset, request.account_id, guard=request.guard_formulas)
     return Export(request, reader.publication, dataset.columns, source, source.count())
+
+
+def _utc(moment: datetime) -> str:
+    return moment.astimezone(UTC).isoformat()
 
 
 Made = Any

@@ -46,14 +46,15 @@ def open_published(settings: Settings) -> Iterator[Reader]:
         NotPublishedError: there is none yet.
         TargetError: the database cannot be opened.
     """
-    connection = _connect(settings)
+    connection = connect_published(settings)
     try:
-        yield Reader(_current(connection), connection, settings.engine_name)
+        yield Reader(current_version(connection), connection, settings.engine_name)
     finally:
         connection.close()
 
 
-def _connect(settings: Settings) -> Any:
+def connect_published(settings: Settings) -> Any:
+    """A connection to the current version: DuckDB's or psycopg2's."""
     try:
         if settings.postgres_url is not None:
             connection = psycopg2.connect(**settings.postgres_parameters())
@@ -72,7 +73,8 @@ def _connect(settings: Settings) -> Any:
         raise TargetError(f"cannot open the published marts: {reason}") from error
 
 
-def _current(connection: Any) -> Publication:
+def current_version(connection: Any) -> Publication:
+    """The version that a connection sees."""
     try:
         rows = _fetch(connection, CURRENT, ())
     except (duckdb.CatalogException, psycopg2.errors.UndefinedTable):

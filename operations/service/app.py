@@ -4,8 +4,8 @@
 kept as a dead letter: sending it again would not help); 200 for a repeat. Refused, so that the
 sender tries again or mends it: 400, 401, 404, 405, 408, 409, 413, 415, 429, 503.
 
-Webhooks are plain ASGI: the framework's layers would cost more than verifying and storing do. All
-else is FastAPI's.
+Webhooks and metrics are plain ASGI: the framework's layers would cost more than the work itself
+does. All else is FastAPI's.
 """
 
 import asyncio
@@ -31,6 +31,7 @@ from operations.service.committer import Committer, QueueFullError
 from operations.service.settings import ServiceSettings
 from serving.api import DataApi
 from serving.gate import Refused
+from serving.metrics_api import METRICS
 
 WEBHOOKS = "/webhooks/"
 RETRY_SECONDS = "5"
@@ -188,8 +189,13 @@ def create_app(application: Application) -> ASGIApp:
         api.include_router(application.data.router)
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
-        webhook = scope["type"] == "http" and scope["path"].startswith(WEBHOOKS)
-        await (application if webhook else api)(scope, receive, send)
+        path = scope["path"] if scope["type"] == "http" else ""
+        if path.startswith(WEBHOOKS):
+            await application(scope, receive, send)
+        elif application.data is not None and path.startswith(METRICS):
+            await application.data.metrics(scope, receive, send)
+        else:
+            await api(scope, receive, send)
 
     return app
 

@@ -44,13 +44,13 @@ def sale(number: int, company: str, net: Any = "9.50") -> tuple[Any, ...]:
 
 ROWS: dict[str, Any] = {
     "core.dim_company": COMPANIES,
-    "core.dim_customer": [("u1", "cu1", "k1", "Ada", "smb", 1, Decimal(1))],
+    "core.dim_customer": [("u1", "cu1", "k1", "Ada", "smb", 1, Decimal(1), False)],
     "core.dim_product": [("p1", "pr1", "sku", "Mug")],
     "core.dim_location": [("l1", "France", None, "Paris")],
     "core.fct_sales": [sale(1, "k1", EXACT), sale(2, "k2"), sale(3, "k3", "-0.000001")],
     "health.company_health_metrics": [
-        ("c1", "a1", "Acme", 40, "at_risk", datetime(2026, 2, 1)),
-        ("c2", "a2", "=cmd()", 90, "healthy", None),
+        ("c1", "a1", "Acme", 40, "at_risk", datetime(2026, 2, 1), datetime(2026, 3, 1)),
+        ("c2", "a2", "=cmd()", 90, "healthy", None, datetime(2026, 3, 1)),
     ],
 }
 

@@ -17,7 +17,7 @@ TABLES = {
     ),
     "core.dim_customer": (
         "customer_key text, customer_id text, company_key text, full_name text, segment text,"
-        " total_orders bigint, lifetime_value decimal(28,6)"
+        " total_orders bigint, lifetime_value decimal(28,6), is_unknown boolean"
     ),
     "core.dim_product": "product_key text, product_id text, sku text, product_name text",
     "core.dim_location": "location_key text, country text, state text, city text",
@@ -28,9 +28,16 @@ TABLES = {
         " total_amount decimal(28,6), discount_amount decimal(18,6), net_amount decimal(28,6),"
         " is_cancelled boolean, is_deleted boolean, ordered_at timestamp, _dlt_load_id text"
     ),
+    "core.fct_support_tickets": (
+        "ticket_id text, company_key text, priority text, opened_at timestamp"
+    ),
     "health.company_health_metrics": (
         "company_id text, account_id text, company_name text, health_score bigint,"
-        " health_band text, last_event_at timestamp"
+        " health_band text, last_event_at timestamp, calculated_at timestamp"
+    ),
+    "sales.metrics_today": (
+        "metrics_date date, currency text, purchases bigint, revenue decimal(28,6),"
+        " active_users bigint"
     ),
     "sales.daily_sales": (
         "sales_date date, order_count bigint, total_revenue decimal(28,6),"
