@@ -24,6 +24,8 @@ SCRIPTS = (
     "freshness",
     "recovery",
     "stream",
+    "exports",
+    "metrics_api",
 )
 RESULTS = Path(__file__).parent / "results"
 

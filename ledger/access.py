@@ -1,7 +1,7 @@
 """Who read what: requests ─▶ a list in memory ─▶ `access_log`, many in one commit.
 
-A commit for each request would cost more than the answer. What waits, half a second's worth at
-most, is written when the log is closed, and lost if the process is killed.
+A commit for each request would cost more than the answer. What waits, a tenth of a second's worth
+at most, is written when the log is closed, and lost if the process is killed.
 """
 
 import logging
@@ -16,7 +16,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from ledger.tables import access_log, api_tokens
 
-FLUSH_SECONDS = 0.5
+FLUSH_SECONDS = 0.1
 
 log = logging.getLogger("warehouse")
 

@@ -47,10 +47,11 @@ class ExportJob:
         self._update(rows_done=rows, bytes_done=size, rows_per_second=self._rate(rows))
 
     def done(self, rows: int, size: int) -> None:
-        """Everything is."""
+        """Everything is; now it is known how many rows that are."""
         rate = self._rate(rows)
         self._update(
             rows_done=rows,
+            rows_total=rows,
             bytes_done=size,
             rows_per_second=rate,
             status=DONE,

@@ -62,7 +62,7 @@ def _has_real_runs(settings: Settings) -> bool:
 
 
 def _empty(settings: Settings) -> None:
-    for name in ("pipelines", "target", "logs", "profiles"):
+    for name in ("pipelines", "target", "logs", "profiles", "exports"):
         shutil.rmtree(settings.home / name, ignore_errors=True)
     for path in settings.home.glob("warehouse.duckdb*"):
         path.unlink()

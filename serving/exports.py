@@ -179,14 +179,18 @@ def _writers(export: Export, folder: Path) -> Writers:
     """What makes a part with the engine, and what makes its file of that."""
     if export.request.format == "parquet":
         return _parquet_writers(export, folder)
-    write = export.source.csv if export.request.format == "csv" else export.source.jsonl
     compression = export.request.compression
     header = ",".join(one.name for one in export.columns) + "\n"
 
-    def make(number: int) -> int:
-        return write(number, folder / f"{number}.text")
+    def make(number: int) -> Callable[[], int]:
+        text = folder / f"{number}.text"
+        if export.request.format == "jsonl":
+            return export.source.jsonl(number, text)
+        written = export.source.csv(number, text)
+        return lambda: written
 
-    def finish(number: int, rows: int) -> Part:
+    def finish(number: int, rest: Callable[[], int]) -> Part:
+        rows = rest()
         text, path = folder / f"{number}.text", folder / f"{number:06}.part"
         has_header = number == 0 and export.request.format == "csv"
         if compression is None and not has_header:
@@ -232,7 +236,8 @@ def _parquet_writers(export: Export, folder: Path) -> Writers:
     last = export.source.part_count - 1
     codec = export.request.compression or "zstd"
 
-    def finish(number: int, table: pa.Table) -> Part:
+    def finish(number: int, rest: Callable[[], pa.Table]) -> Part:
+        table = rest()
         path = folder / f"{number:06}.part"
         with path.open("wb") as file:
             sink.target = file

@@ -39,6 +39,7 @@ class Freshness:
         self._waiting: list[tuple[str, asyncio.Future[Look]]] = []
         self._looking: asyncio.Task[None] | None = None
         self._known: tuple[Path, Publication] | None = None
+        self._connection: Connection | None = None
 
     async def look(self, token_id: str) -> Look:
         """The state after this call; the token is in it if there is one."""
@@ -50,6 +51,7 @@ class Freshness:
 
     def close(self) -> None:
         """End the thread."""
+        self._thread.submit(self._disconnect)
         self._thread.shutdown()
 
     async def _work(self) -> None:
@@ -69,11 +71,27 @@ class Freshness:
                     future.set_result(found)
 
     def _read(self, ids: Iterable[str]) -> Look:
-        with self._ledger.connect() as connection:
+        """A connection of its own: one from the pool would cost a ping, a begin and a rollback."""
+        fresh = self._connection is None
+        if self._connection is None:
+            opened = self._ledger.connect()
+            self._connection = opened.execution_options(isolation_level="AUTOCOMMIT")
+        try:
+            tokens = tokens_by_id(self._connection, ids)
             if self._settings.postgres_url is None:
-                return Look(self._of_file(), tokens_by_id(connection, ids))
-            tokens = tokens_by_id(connection, ids)
-            return Look(_of_database(connection), tokens)
+                return Look(self._of_file(), tokens)
+            return Look(_of_database(self._connection), tokens)
+        except DBAPIError:
+            self._disconnect()
+            if fresh:
+                raise
+            return self._read(ids)
+
+    def _disconnect(self) -> None:
+        if self._connection is not None:
+            self._connection.invalidate()
+            self._connection.close()
+            self._connection = None
 
     def _of_file(self) -> Publication | None:
         """Opens the file only when the link points to another one than before."""

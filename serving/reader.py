@@ -67,6 +67,8 @@ def connect_published(settings: Settings) -> Any:
         path = settings.published_path.resolve()
         opened = duckdb.connect(str(path), read_only=True)
         opened.execute("set TimeZone = 'UTC'")
+        # It would be printed between the rows of an export to standard output.
+        opened.execute("set enable_progress_bar = false")
         return opened
     except (duckdb.Error, psycopg2.Error) as error:
         reason = str(error).strip().splitlines()[0]

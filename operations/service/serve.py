@@ -3,6 +3,7 @@
 import logging
 import signal
 import socket
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -28,6 +29,8 @@ from serving.api import open_data_api
 
 START_SECONDS = 30.0
 GRACEFUL_SECONDS = 10
+# How long a thread at work may keep a request waiting; Python's 5 ms would be most of an answer.
+SWITCH_SECONDS = 0.0005
 
 log = logging.getLogger("warehouse")
 
@@ -145,6 +148,7 @@ def _start_web(application: Application, bound: socket.socket) -> Callable[[], N
         server_header=False,
     )
     server = uvicorn.Server(config)
+    sys.setswitchinterval(SWITCH_SECONDS)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [bound]}, name="web")
     thread.start()
 
