@@ -96,7 +96,8 @@ def _in_process(action: Callable[..., float], *arguments: Any) -> tuple[float, f
 
 def _run(pipe: Any, action: Callable[..., float], arguments: tuple[Any, ...]) -> None:
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    seconds = time.perf_counter() - action(*arguments)
+    start = action(*arguments)
+    seconds = time.perf_counter() - start
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     pipe.send((seconds, (peak - before) / 1024))
 
