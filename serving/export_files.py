@@ -62,7 +62,7 @@ def export_to_file(
     try:
         with (
             tempfile.TemporaryDirectory(prefix=".export-", dir=out.parent) as folder,
-            open_export(settings, request) as export,
+            open_export(settings, request, alone=True) as export,
         ):
             finished = _finished(export, out) if resume else None
             if finished is not None:
@@ -83,7 +83,7 @@ def export_to_stream(
     """Export into a stream such as standard output; gives the manifest."""
     with (
         tempfile.TemporaryDirectory(prefix="export-") as folder,
-        open_export(settings, request) as export,
+        open_export(settings, request, alone=True) as export,
     ):
         job = ExportJob(ledger, export.title("standard output"), export.rows_total)
         digest = hashlib.sha256()

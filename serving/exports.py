@@ -39,6 +39,7 @@ MEDIA_TYPES = {
 GZIP_LEVEL = 4
 LAYOUT = 1
 CHUNK = 1 << 20
+MEMORY_LIMIT = "256MB"
 
 
 @dataclass(frozen=True)
@@ -148,8 +149,13 @@ class Export:
 
 
 @contextmanager
-def open_export(settings: Settings, request: ExportRequest) -> Iterator[Export]:
+def open_export(
+    settings: Settings, request: ExportRequest, *, alone: bool = False
+) -> Iterator[Export]:
     """The export of the current version.
+
+    DuckDB keeps the blocks it has read, up to most of the machine. A process that only exports
+    (`alone`) needs few of them; in one that answers other questions too, they have their use.
 
     Raises:
         NotPublishedError: there is no version yet.
@@ -157,6 +163,8 @@ def open_export(settings: Settings, request: ExportRequest) -> Iterator[Export]:
         RequestError: the dataset cannot be exported for an account.
     """
     with open_published(settings) as reader:
+        if alone and reader.engine == "duckdb":
+            reader.connection.execute(f"set memory_limit = '{MEMORY_LIMIT}'")
         yield export_of(reader, request)
 
 
