@@ -39,7 +39,7 @@ def serve(settings: Settings, bound: socket.socket) -> None:
     sys.setswitchinterval(SWITCH_SECONDS)
     ledger = open_ledger(settings)
     with open_data_api(settings, ledger) as data:
-        application = Application(ServiceSettings(), ledger, {}, lambda _: None, data)
+        application = Application(ServiceSettings(), ledger, {}, lambda _: None, data=data)
         config = uvicorn.Config(create_app(application), log_config=None, access_log=False)
         uvicorn.Server(config).run(sockets=[bound])
 

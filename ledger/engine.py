@@ -17,6 +17,8 @@ from ledger.errors import TargetError
 from ledger.settings import Settings
 from ledger.tables import SCHEMA
 
+LOCK_SECONDS = 30.0
+"""How long a writer of SQLite waits for another."""
 MIGRATIONS = Path(__file__).parent / "migrations"
 
 
@@ -40,7 +42,7 @@ def _create_engine(settings: Settings) -> Engine:
     url = settings.ledger_url
     if url.get_backend_name() != "sqlite":
         return create_engine(url, pool_pre_ping=True)
-    engine = create_engine(url, connect_args={"timeout": 30})
+    engine = create_engine(url, connect_args={"timeout": LOCK_SECONDS})
     event.listen(engine, "connect", _set_pragmas)
     return engine.execution_options(schema_translate_map={SCHEMA: None})
 

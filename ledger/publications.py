@@ -5,7 +5,7 @@ A row is written for every attempt: `published` with the version that readers se
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -26,6 +26,8 @@ class Publication:
     as_of: datetime
     """The moment the marts were built for."""
     created_at: datetime
+    duration_seconds: float | None = field(default=None, compare=False)
+    """How long it took to publish."""
 
 
 def record_publication(

@@ -4,7 +4,7 @@ A rule keeps one row as long as its verdict lasts (`since`, `check_count`), so a
 seconds does not grow the ledger. The failing keys of a rule are those of its newest check.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import islice
@@ -130,9 +130,19 @@ def _batches(keys: Iterable[str]) -> Iterator[tuple[str, ...]]:
         yield batch
 
 
-def newest_results(ledger: Engine) -> list[RowMapping]:
+def forget_other_rules(ledger: Engine, suite: str, rules: Collection[str]) -> None:
+    """Drop what is known of rules that are no longer part of a suite."""
+    with ledger.begin() as connection:
+        gone = _newest(connection, suite).keys() - set(rules)
+        for table in (quality_results, quality_failures):
+            for rule in gone:
+                connection.execute(
+                    delete(table).where(table.c.suite == suite, table.c.rule == rule)
+                )
+
+
+def newest_results(connection: Connection) -> list[RowMapping]:
     """The newest verdict of every rule."""
     query = select(quality_results).order_by(quality_results.c.since)
-    with ledger.connect() as connection:
-        rows = connection.execute(query).mappings().all()
+    rows = connection.execute(query).mappings()
     return list({(row["suite"], row["rule"]): row for row in rows}.values())

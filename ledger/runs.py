@@ -9,6 +9,7 @@ import socket
 import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -18,6 +19,8 @@ from sqlalchemy import Engine, RowMapping, insert, select, update
 from ledger.tables import pipeline_runs, sync_log
 
 INTERRUPTED = "the process ended early"
+current_run_id: ContextVar[str | None] = ContextVar("current_run_id", default=None)
+"""The run that this thread is in, for whoever writes a log."""
 
 
 @dataclass
@@ -72,11 +75,14 @@ def recorded_run(ledger: Engine, command: str, target: str) -> Iterator[str]:
                 started_at=now(),
             )
         )
+    token = current_run_id.set(run_id)
     try:
         yield run_id
     except BaseException as error:
         _finish_run(ledger, run_id, "failed", str(error) or type(error).__name__)
         raise
+    finally:
+        current_run_id.reset(token)
     _finish_run(ledger, run_id, "succeeded", None)
 
 

@@ -249,6 +249,7 @@ alerts = Table(
     Column("alert_id", Sequence, primary_key=True, autoincrement=True),
     Column("root_cause", Text, nullable=False),
     Column("kind", Text, nullable=False),
+    Column("channel", Text),
     Column("message", Text, nullable=False),
     Column("created_at", UtcDateTime, nullable=False),
     Column("delivered_at", UtcDateTime),

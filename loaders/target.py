@@ -1,7 +1,7 @@
 """The one place of the loaders that knows the destination: DuckDB file or PostgreSQL."""
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import Any, Literal
 from urllib.parse import quote
 
@@ -15,6 +15,7 @@ from ledger.settings import Settings
 from loaders.postgres import Postgres
 
 RAW = "raw"
+ROWS_AT_ONCE = 10_000
 
 
 class Target:
@@ -57,6 +58,43 @@ class Target:
             return self._fetch_postgres(query, parameters)
         except (duckdb.CatalogException, psycopg2.errors.UndefinedTable):
             return []
+        except (duckdb.Error, psycopg2.Error) as error:
+            raise self._unreadable(error) from error
+
+    def execute(self, statement: str) -> None:
+        """Run a statement and commit it.
+
+        Raises:
+            TargetError: the database cannot be opened, or refuses the statement.
+        """
+        try:
+            if self.name == "duckdb":
+                with duckdb.connect(str(self._settings.warehouse_path)) as connection:
+                    connection.execute(statement)
+                return
+            postgres = psycopg2.connect(**self._settings.postgres_parameters())
+            with closing(postgres), postgres, postgres.cursor() as cursor:
+                cursor.execute(statement)
+        except (duckdb.Error, psycopg2.Error) as error:
+            raise self._unreadable(error) from error
+
+    def stream(self, query: str) -> Iterator[tuple[Any, ...]]:
+        """Rows of a query that may give very many.
+
+        Raises:
+            TargetError: the database cannot be opened, or refuses the query.
+        """
+        try:
+            if self.name == "duckdb":
+                with duckdb.connect(str(self._settings.warehouse_path)) as connection:
+                    cursor = connection.execute(query)
+                    while rows := cursor.fetchmany(ROWS_AT_ONCE):
+                        yield from rows
+                return
+            postgres = psycopg2.connect(**self._settings.postgres_parameters())
+            with closing(postgres), postgres.cursor("stream") as cursor:
+                cursor.execute(query)
+                yield from cursor
         except (duckdb.Error, psycopg2.Error) as error:
             raise self._unreadable(error) from error
 

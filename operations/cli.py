@@ -16,16 +16,20 @@ from operations import (
     dead_letter_commands,
     demo_journey,
     export_command,
+    health_report,
     init_home,
+    maintenance,
+    quality_report,
     status_report,
     summary,
     token_commands,
 )
 from operations.cycle import CycleResult, Plan, chosen_sources, run_cycle
 from operations.home import require_real_home
+from operations.logs import set_up_logs, set_up_logs_if_asked
+from operations.monitor.supervisor import watch_once
 from operations.options import JsonOption, moment
 from operations.progress import Reporter
-from operations.service.logs import set_up_logs
 from operations.service.serve import consume
 from operations.service.serve import serve as serve_forever
 from operations.service.settings import configured_service
@@ -113,6 +117,12 @@ def run(
     _run(plan, as_json=as_json)
 
 
+@app.command(epilog="Example: warehouse publish --wait 600")
+def publish(wait: WaitOption = 0, as_json: JsonOption = False) -> None:
+    """Audit the marts as they are, and show them to readers; after a `dbt build` by hand."""
+    _run(Plan("publish", publishes=True, wait_seconds=wait), as_json=as_json)
+
+
 @app.command(epilog="Example: warehouse demo --scale 2")
 def demo(
     data: Annotated[
@@ -157,6 +167,52 @@ def status(as_json: JsonOption = False) -> None:
         status_report.show(summary.open_console(), report)
 
 
+@app.command(epilog="Example: warehouse health --json")
+def health(as_json: JsonOption = False) -> None:
+    """Say whether the pipeline is well, and what to do; exits 1 when something is wrong."""
+    settings = load_settings()
+    checks = watch_once(settings)
+    wrong = [check for check in checks if not check.is_healthy]
+    if as_json:
+        _print_json({"succeeded": not wrong, "checks": [vars(check) for check in checks]})
+    else:
+        health_report.show(summary.open_console(), checks)
+    if wrong:
+        raise typer.Exit(1)
+
+
+@app.command(epilog="Example: warehouse check --suite marts")
+def check(
+    suite: Annotated[
+        str | None, typer.Option(metavar="raw|marts", help="One suite; both by default.")
+    ] = None,
+    wait: WaitOption = 0,
+    as_json: JsonOption = False,
+) -> None:
+    """Run the expectations on raw and marts, and write their pages; publishes nothing."""
+    report = quality_report.run_checks(load_settings(), suite, wait)
+    if as_json:
+        _print_json(report)
+    else:
+        quality_report.show(summary.open_console(), report)
+    if not report["succeeded"]:
+        raise typer.Exit(1)
+
+
+@app.command(epilog="Example: warehouse maintain --dry-run")
+def maintain(
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only count.")] = False,
+    wait: WaitOption = 0,
+    as_json: JsonOption = False,
+) -> None:
+    """Forget what is old by policy, and never what was not consumed; `serve` does it daily."""
+    report = maintenance.maintain(load_settings(), dry_run=dry_run, wait_seconds=wait)
+    if as_json:
+        _print_json(report)
+    else:
+        maintenance.show(summary.open_console(), report)
+
+
 @app.command(epilog="Example: WEBHOOKS__CRM__SECRETS=whsec_... warehouse serve --port 8080")
 def serve(
     host: Annotated[str | None, typer.Option(help="Address; 127.0.0.1 by default.")] = None,
@@ -186,6 +242,7 @@ def stream(
 def main() -> None:
     """Entry of the command; a foreseeable error is one line, not a traceback."""
     try:
+        set_up_logs_if_asked()
         app()
     except WarehouseError as error:
         if "--json" in sys.argv:
@@ -202,6 +259,7 @@ def _run(plan: Plan, *, as_json: bool) -> None:
     if plan.sources is not None:
         require_real_home(settings)
     result = run_cycle(settings, plan, Reporter(silent=as_json))
+    watch_once(settings)
     if as_json:
         _print_json(result.as_json())
     else:
@@ -218,6 +276,8 @@ def _show(result: CycleResult, settings: Settings) -> None:
             summary.print_dead_letters(console, settings)
     if result.build is not None:
         summary.print_build(console, result.build)
+    if result.publication is not None:
+        summary.print_publication(console, result.publication)
     errors = Console(stderr=True, markup=False, highlight=False)
     for error in result.errors:
         summary.print_error(errors, error)

@@ -4,6 +4,7 @@ The commands run one cycle; the service runs one every few seconds and builds on
 downstream of the raw tables that have news.
 """
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -12,9 +13,10 @@ from typing import Any
 from sqlalchemy import Engine
 
 from ledger.engine import open_ledger
-from ledger.errors import BuildError, SettingsError, SourceError
+from ledger.errors import BuildError, SettingsError, SourceError, TargetError
 from ledger.lock import run_lock
-from ledger.runs import recorded_run
+from ledger.publications import Publication
+from ledger.runs import now, recorded_run
 from ledger.settings import Settings
 from loaders.accounts import recover_figures
 from loaders.columns import tables_of
@@ -27,10 +29,17 @@ from loaders.sources.base import configured
 from loaders.stream import LandedStream, StreamReader
 from loaders.sync import EntitySync, SourceSync
 from loaders.target import Target
+from operations.audit import audit_and_publish, record_build
 from operations.dbt_runner import BuildResult, build
 from operations.progress import Reporter
 
 SHOWN_FAILURES = 10
+log = logging.getLogger("warehouse")
+INNER_TESTS = (
+    "resource_type:unit_test",
+    "path:models/staging,resource_type:test",
+    "path:models/intermediate,resource_type:test",
+)
 
 
 @dataclass
@@ -38,10 +47,12 @@ class CycleResult:
     """What a command did."""
 
     run_id: str = ""
+    started_at: datetime = field(default_factory=now)
     inbox: LandedInbox | None = None
     stream: LandedStream | None = None
     syncs: list[EntitySync] = field(default_factory=list)
     build: BuildResult | None = None
+    publication: Publication | None = None
     errors: list[str] = field(default_factory=list)
 
     @property
@@ -79,7 +90,8 @@ class CycleResult:
             "inbox": self.inbox and {"landed": self.inbox.landed, "dead": self.inbox.dead},
             "stream": self.stream and vars(self.stream.counts),
             "syncs": [_sync_json(sync) for sync in self.syncs],
-            "build": None if self.build is None else vars(self.build),
+            "build": self.build and self.build.as_json(),
+            "publication": self.publication and vars(self.publication),
         }
 
 
@@ -101,8 +113,10 @@ class Plan:
     """Raw tables that no build has seen yet: build what is downstream of these and of the cycle's
     own; None: build the selectors."""
     tests: bool = True
-    """Whether the build also tests what it builds."""
+    """Whether everything that is built is tested; else only what readers will see."""
     manifest: Any = None
+    publishes: bool = False
+    """Whether what is there is audited and published, also without a build."""
 
 
 def chosen_sources(names: Sequence[str]) -> list[str]:
@@ -146,6 +160,8 @@ def run_cycle(
                 if result.dead:
                     register_landed(Target(settings), ledger)
                 _build_if_asked(settings, plan, result, reporter)
+                if result.build is not None or plan.publishes:
+                    _publish(settings, ledger, plan, result)
                 if result.errors:
                     raise _FailedCycleError("; ".join(result.errors))
         except _FailedCycleError:
@@ -166,8 +182,13 @@ def _land_pushed(settings: Settings, ledger: Engine, plan: Plan, result: CycleRe
         landing = InboxLanding(settings, ledger)
         landing.heal()
     result.inbox = landing.run()
+    if result.inbox.landed or result.inbox.dead:
+        log.info("%d events landed, %d dead", result.inbox.landed, result.inbox.dead)
     if plan.stream is not None:
         result.stream = plan.stream.land(result.run_id)
+        if result.stream and result.stream.counts.received:
+            counts = result.stream.counts
+            log.info("%d messages landed, %d dead", counts.landed, counts.dead)
 
 
 def _build_if_asked(
@@ -182,13 +203,37 @@ def _build_if_asked(
         _build(settings, plan, selectors, result, reporter)
 
 
+def _publish(settings: Settings, ledger: Engine, plan: Plan, result: CycleResult) -> None:
+    """Keep what dbt said, audit the marts, and show them to readers if they pass."""
+    try:
+        if result.build is not None:
+            complete = plan.selectors is not None and not plan.selectors and plan.tests
+            record_build(settings, ledger, result.run_id, result.build, complete=complete)
+        as_of = plan.as_of or result.started_at
+        result.publication, reason = audit_and_publish(
+            settings, ledger, result.run_id, as_of, result.build
+        )
+    except TargetError as error:
+        result.errors.append(str(error))
+        return
+    if reason is not None:
+        result.errors.append(f"not published: {reason}; readers keep the version before")
+        log.error("not published: %s", reason)
+    elif result.publication is not None:
+        log.info("published version %d", result.publication.version)
+
+
 def _sync_one(sync: SourceSync, name: str, result: CycleResult, reporter: Reporter) -> None:
     try:
         with reporter.syncing(name) as progress:
             syncs = sync.run(progress)
     except SourceError as error:
         result.errors.append(str(error))
+        log.error("sync of %s failed: %s", name, error)
         return
+    for entity in syncs:
+        counts = entity.counts
+        log.info("synced %s: %d landed, %d dead", entity.entity.table, counts.landed, counts.dead)
     result.syncs.extend(syncs)
     result.errors.extend(dict.fromkeys(entity.error for entity in syncs if entity.error))
 
@@ -201,7 +246,7 @@ def _build(
     reporter: Reporter,
 ) -> None:
     """Build what the plan says; what is downstream of news reads views that are there already."""
-    exclude = () if plan.tests else ("resource_type:test", "resource_type:unit_test")
+    exclude = () if plan.tests else INNER_TESTS
     if plan.news is not None:
         exclude = (*exclude, "config.materialized:view")
     try:
@@ -219,6 +264,8 @@ def _build(
         result.errors.append(str(error))
         return
     failures = result.build.failures
+    nodes = sum(result.build.counts.values())
+    log.info("built %d nodes in %.1f s, %d failed", nodes, result.build.seconds, len(failures))
     result.errors.extend(f"dbt: {node}: {message}" for node, message in failures[:SHOWN_FAILURES])
     if len(failures) > SHOWN_FAILURES:
         more = len(failures) - SHOWN_FAILURES

@@ -8,7 +8,7 @@ import os
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from dbt.adapters.duckdb.connections import DuckDBConnectionManager
 from dbt.cli.main import dbtRunner, dbtRunnerResult
 
 from ledger.errors import BuildError
+from ledger.runs import current_run_id
 from ledger.settings import Settings
 
 PROJECT = Path(__file__).parents[1]
@@ -24,13 +25,44 @@ NODE_EVENTS = ("LogModelResult", "LogTestResult", "LogSeedResult", "LogSnapshotR
 NodeDone = Callable[[str, int, int], None]
 
 
+@dataclass(frozen=True)
+class NodeRun:
+    """What became of one node."""
+
+    node: str
+    """dbt's unique id."""
+    name: str
+    resource_type: str
+    status: str
+    started_at: datetime
+    seconds: float
+    rows: int | None
+    message: str | None
+    table: str | None
+    """`schema.table` that the node makes, or tests."""
+    column: str | None
+    failing_count: int
+    query: str | None
+    """For a test: what gives the rows that fail."""
+
+    @property
+    def failed(self) -> bool:
+        """Whether the node is at fault; one that was skipped is not."""
+        return self.status in FAILED
+
+
 @dataclass
 class BuildResult:
-    """What dbt did: number of nodes by status, failures as (node, message), rows by model."""
+    """What dbt did: number of nodes by status, failures as (node, message), every node."""
 
     counts: dict[str, int] = field(default_factory=dict)
     failures: list[tuple[str, str]] = field(default_factory=list)
     seconds: float = 0.0
+    nodes: list[NodeRun] = field(default_factory=list)
+
+    def as_json(self) -> dict[str, Any]:
+        """For `--json`."""
+        return {"counts": self.counts, "failures": self.failures, "seconds": self.seconds}
 
     @property
     def succeeded(self) -> bool:
@@ -124,7 +156,12 @@ def invoke(
 
 
 def _environment(settings: Settings) -> dict[str, str]:
-    values = {"WAREHOUSE_HOME": str(settings.home), "DBT_SEND_ANONYMOUS_USAGE_STATS": "false"}
+    values = {
+        "WAREHOUSE_HOME": str(settings.home),
+        "DBT_SEND_ANONYMOUS_USAGE_STATS": "false",
+        # dbt writes what is named so into every line of its log.
+        "DBT_ENV_CUSTOM_ENV_RUN_ID": current_run_id.get() or "",
+    }
     if settings.postgres_url is not None:
         for name, value in settings.postgres_parameters().items():
             values[f"WAREHOUSE_POSTGRES_{name.upper()}"] = str(value)
@@ -144,10 +181,40 @@ def _progress(node_done: NodeDone) -> Callable[[Any], None]:
 def _summary(results: Sequence[Any]) -> BuildResult:
     summary = BuildResult()
     for result in results:
-        status = str(result.status)
-        summary.counts[status] = summary.counts.get(status, 0) + 1
-        summary.seconds += result.execution_time or 0.0
-        if status in FAILED:
-            message = " ".join((result.message or "no message").split())
-            summary.failures.append((result.node.unique_id, message))
+        run = _node_run(result)
+        summary.counts[run.status] = summary.counts.get(run.status, 0) + 1
+        summary.seconds += run.seconds
+        summary.nodes.append(run)
+        if run.failed:
+            summary.failures.append((run.node, run.message or "no message"))
     return summary
+
+
+def _node_run(result: Any) -> NodeRun:
+    node = result.node
+    resource_type = str(node.resource_type)
+    rows = (result.adapter_response or {}).get("rows_affected")
+    started_at = next((step.started_at for step in result.timing if step.started_at), None)
+    query = getattr(node, "compiled_code", None) if resource_type == "test" else None
+    return NodeRun(
+        node=node.unique_id,
+        name=node.name,
+        resource_type=resource_type,
+        status=str(result.status),
+        started_at=(started_at or datetime.now(UTC)).replace(tzinfo=UTC),
+        seconds=result.execution_time or 0.0,
+        rows=rows if isinstance(rows, int) and rows >= 0 else None,
+        message=" ".join(result.message.split()) if result.message else None,
+        table=_table(node),
+        column=getattr(node, "column_name", None),
+        failing_count=result.failures or 0,
+        query=query,
+    )
+
+
+def _table(node: Any) -> str | None:
+    """Where the node writes, or the model that a test is attached to, as `schema.table`."""
+    if str(node.resource_type) in ("test", "unit_test"):
+        attached = getattr(node, "attached_node", None)
+        return attached.split(".")[2] if attached else None
+    return f"{node.schema}.{node.alias}" if getattr(node, "schema", None) else None

@@ -22,7 +22,6 @@ from rich.console import Console
 
 from ledger.errors import SettingsError, SourceUnavailable
 from ledger.settings import Settings
-from loaders.target import Target
 from operations import summary
 from operations.cycle import CycleResult, Plan, run_cycle
 from operations.dbt_runner import PROJECT
@@ -30,6 +29,7 @@ from operations.home import prepare_demo_home
 from operations.progress import Reporter
 from operations.service.serve import Service
 from operations.service.settings import ServiceSettings
+from serving.reader import Reader, open_published
 
 WITHHELD = "0.1"
 PUSH_SECONDS = 90.0
@@ -62,16 +62,16 @@ def run_demo(
             results.append(run_cycle(settings, plan, reporter))
             _show_cycle(console, results[-1])
         pushed = None if data else _push(settings, api, console)
-    target = Target(settings)
-    _show_marts(console, settings, target)
-    return {
-        "succeeded": all(result.succeeded for result in results),
-        "pushed": pushed,
-        "database": _database(settings),
-        "days": [result.as_json() for result in results],
-        "daily_sales": summary.daily_sales(target),
-        "at_risk": summary.at_risk(target),
-    }
+    with open_published(settings) as reader:
+        _show_marts(console, settings, reader)
+        return {
+            "succeeded": all(result.succeeded for result in results),
+            "pushed": pushed,
+            "database": _database(settings),
+            "days": [result.as_json() for result in results],
+            "daily_sales": summary.daily_sales(reader),
+            "at_risk": summary.at_risk(reader),
+        }
 
 
 @contextmanager
@@ -127,7 +127,8 @@ def _push(settings: Settings, api: dict[str, Any], console: Console) -> dict[str
             time.sleep(0.2)
         found = [vars(balance) for balance in service.balances()]
     summary.print_balances(console, found)
-    summary.print_today(console, Target(settings))
+    with open_published(settings) as reader:
+        summary.print_today(console, reader)
     return {"answers": answers["answers"], "balances": found}
 
 
@@ -155,22 +156,24 @@ def _show_cycle(console: Console, result: CycleResult) -> None:
     summary.print_syncs(console, result)
     if result.build is not None:
         summary.print_build(console, result.build)
+    if result.publication is not None:
+        summary.print_publication(console, result.publication)
     for error in result.errors:
         summary.print_error(console, error)
 
 
-def _show_marts(console: Console, settings: Settings, target: Target) -> None:
+def _show_marts(console: Console, settings: Settings, reader: Reader) -> None:
     console.rule("What the warehouse knows now", align="left")
     summary.print_dead_letters(console, settings)
-    summary.print_at_risk(console, target)
-    summary.print_daily_sales(console, target)
+    summary.print_at_risk(console, reader)
+    summary.print_daily_sales(console, reader)
     console.print("The database:", _database(settings), soft_wrap=True, highlight=False)
     console.print("Open it with:", _opener(settings), soft_wrap=True, highlight=False)
 
 
 def _database(settings: Settings) -> str:
     if settings.postgres_url is None:
-        return str(settings.warehouse_path)
+        return str(settings.published_path)
     return settings.postgres_url.render_as_string(hide_password=True)
 
 
@@ -181,5 +184,5 @@ def _opener(settings: Settings) -> str:
     query = "from health.company_health_metrics order by health_score"
     return (
         f'{sys.executable} -c "import duckdb; '
-        f"duckdb.connect('{settings.warehouse_path}', read_only=True).sql('{query}').show()\""
+        f"duckdb.connect('{settings.published_path}', read_only=True).sql('{query}').show()\""
     )

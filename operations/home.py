@@ -17,6 +17,9 @@ SCHEMAS = (
     "core",
     "health",
     "sales",
+    "working_core",
+    "working_health",
+    "working_sales",
     "operations",
     "ledger",
 )
@@ -62,7 +65,8 @@ def _has_real_runs(settings: Settings) -> bool:
 
 
 def _empty(settings: Settings) -> None:
-    for name in ("pipelines", "target", "logs", "profiles", "exports"):
+    settings.published_path.unlink(missing_ok=True)
+    for name in ("pipelines", "target", "logs", "profiles", "published", "exports"):
         shutil.rmtree(settings.home / name, ignore_errors=True)
     for path in settings.home.glob("warehouse.duckdb*"):
         path.unlink()

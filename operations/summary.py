@@ -11,10 +11,11 @@ from rich.text import Text
 
 from ledger.dead_letters import LetterFilter, find
 from ledger.engine import open_ledger
+from ledger.publications import Publication
 from ledger.settings import Settings
-from loaders.target import Target
 from operations.cycle import CycleResult
 from operations.dbt_runner import BuildResult
+from serving.reader import Reader
 
 AT_RISK = """
 select
@@ -98,6 +99,11 @@ def print_build(console: Console, result: BuildResult) -> None:
     console.print(Text.assemble(("Built", colour), f": {', '.join(parts)}"))
 
 
+def print_publication(console: Console, publication: Publication) -> None:
+    """Which version readers see now."""
+    console.print(Text.assemble(("Published", "green"), f": version {publication.version}"))
+
+
 def print_dead_letters(console: Console, settings: Settings, limit: int = 12) -> None:
     """What was rejected and why, by any way in."""
     ledger = open_ledger(settings)
@@ -129,21 +135,21 @@ def print_balances(console: Console, balances: Sequence[dict[str, Any]]) -> None
     console.print(table)
 
 
-def print_today(console: Console, target: Target) -> None:
+def print_today(console: Console, reader: Reader) -> None:
     """What users do today, by currency."""
     table = Table(title="Today, from the topic", title_justify="left")
     table.add_column("currency")
     for name in ("purchases", "revenue", "active users"):
         table.add_column(name, justify="right")
-    for currency, purchases, revenue, users in target.fetch(METRICS_TODAY):
+    for currency, purchases, revenue, users in reader.fetch(METRICS_TODAY):
         table.add_row(currency, f"{purchases:,}", f"{float(revenue):,.2f}", f"{users:,}")
     console.print(table)
 
 
-def print_at_risk(console: Console, target: Target) -> None:
+def print_at_risk(console: Console, reader: Reader) -> None:
     """The ten companies with the lowest score: points by component, and where most are lost."""
     companies: dict[str, list[tuple[Any, ...]]] = {}
-    for company_id, *row in target.fetch(AT_RISK):
+    for company_id, *row in reader.fetch(AT_RISK):
         companies.setdefault(company_id, []).append(tuple(row))
     table = Table(title="Most at risk", title_justify="left")
     table.add_column("company")
@@ -161,35 +167,35 @@ def print_at_risk(console: Console, target: Target) -> None:
     console.print(table)
 
 
-def print_daily_sales(console: Console, target: Target) -> None:
+def print_daily_sales(console: Console, reader: Reader) -> None:
     """The newest days."""
     table = Table(title="Daily sales, newest days", title_justify="left")
     table.add_column("day")
     for name in ("orders", "revenue", "average order", "customers"):
         table.add_column(name, justify="right")
-    for day, orders, revenue, average, customers in target.fetch(DAILY_SALES):
+    for day, orders, revenue, average, customers in reader.fetch(DAILY_SALES):
         money = [f"{float(value or 0):,.2f}" for value in (revenue, average)]
         table.add_row(str(day), f"{orders:,}", *money, f"{customers:,}")
     console.print(table)
 
 
-def at_risk(target: Target) -> list[dict[str, Any]]:
+def at_risk(reader: Reader) -> list[dict[str, Any]]:
     """What `print_at_risk` shows, a row a company and component."""
-    return _as_json(target, AT_RISK, AT_RISK_COLUMNS)
+    return _as_json(reader, AT_RISK, AT_RISK_COLUMNS)
 
 
-def daily_sales(target: Target) -> list[dict[str, Any]]:
+def daily_sales(reader: Reader) -> list[dict[str, Any]]:
     """What `print_daily_sales` shows."""
-    return _as_json(target, DAILY_SALES, DAILY_SALES_COLUMNS)
+    return _as_json(reader, DAILY_SALES, DAILY_SALES_COLUMNS)
 
 
-def _as_json(target: Target, query: str, names: Sequence[str]) -> list[dict[str, Any]]:
+def _as_json(reader: Reader, query: str, names: Sequence[str]) -> list[dict[str, Any]]:
     return [
         {
             name: value if isinstance(value, int | str | None) else str(value)
             for name, value in zip(names, row, strict=True)
         }
-        for row in target.fetch(query)
+        for row in reader.fetch(query)
     ]
 
 

@@ -18,7 +18,7 @@ from ledger.errors import NotPublishedError
 from ledger.publications import Publication
 from ledger.settings import Settings
 from ledger.tokens import Token, tokens_by_id
-from serving.reader import CURRENT, open_published
+from serving.reader import CURRENT, open_published, publication_of
 
 
 @dataclass(frozen=True)
@@ -118,4 +118,4 @@ def _of_database(connection: Connection) -> Publication | None:
         if getattr(error.orig, "pgcode", "") in ("42P01", "3F000"):
             return None
         raise
-    return None if row is None else Publication(*row)
+    return None if row is None else publication_of(row)

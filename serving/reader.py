@@ -8,6 +8,8 @@ one snapshot. Neither waits for a build, nor makes one wait.
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC
+from pathlib import Path
 from typing import Any
 
 import duckdb
@@ -53,6 +55,16 @@ def open_published(settings: Settings) -> Iterator[Reader]:
         connection.close()
 
 
+def connect_duckdb(path: Path, *, read_only: bool = False) -> duckdb.DuckDBPyConnection:
+    """A DuckDB file, with times in UTC."""
+    connection = duckdb.connect(str(path), read_only=read_only)
+    # Not at the opening: the setting belongs to an extension that is loaded by it.
+    connection.execute("set TimeZone = 'UTC'")
+    # It would be printed between the rows of an export to standard output.
+    connection.execute("set enable_progress_bar = false")
+    return connection
+
+
 def connect_published(settings: Settings) -> Any:
     """A connection to the current version: DuckDB's or psycopg2's."""
     try:
@@ -64,12 +76,7 @@ def connect_published(settings: Settings) -> Any:
             return connection
         if not settings.published_path.exists():
             raise NotPublishedError(NOTHING)
-        path = settings.published_path.resolve()
-        opened = duckdb.connect(str(path), read_only=True)
-        opened.execute("set TimeZone = 'UTC'")
-        # It would be printed between the rows of an export to standard output.
-        opened.execute("set enable_progress_bar = false")
-        return opened
+        return connect_duckdb(settings.published_path.resolve(), read_only=True)
     except (duckdb.Error, psycopg2.Error) as error:
         reason = str(error).strip().splitlines()[0]
         raise TargetError(f"cannot open the published marts: {reason}") from error
@@ -83,7 +90,17 @@ def current_version(connection: Any) -> Publication:
         rows = []
     if not rows:
         raise NotPublishedError(NOTHING)
-    return Publication(*rows[0])
+    return publication_of(rows[0])
+
+
+def publication_of(row: Sequence[Any]) -> Publication:
+    """A row of `CURRENT`; its times are UTC, whether the column says so or not."""
+    version, *moments = row
+    as_of, created_at = (
+        moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+        for moment in moments
+    )
+    return Publication(version, as_of, created_at)
 
 
 def _fetch(connection: Any, query: str, parameters: Sequence[Any]) -> list[tuple[Any, ...]]:

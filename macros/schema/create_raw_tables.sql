@@ -31,6 +31,7 @@
         {% if (claims.schema, claims.identifier) not in found %}
             {{ create_load_claims_sql(claims) }}
         {% endif %}
+        {{ create_unpublished_models() }}
     {% endif %}
 {% endmacro %}
 
@@ -64,5 +65,5 @@
         invocation_id text not null,
         claimed_at timestamp not null,
         primary key (model, load_id)
-    )
+    );
 {% endmacro %}

@@ -3,18 +3,19 @@
     Default privileges make a table that a build replaces readable from the moment it appears.
 -#}
 {% macro schemas_of_role(role) %}
-    {% set published = [] %}
-    {% for schema in ['core', 'health', 'sales', 'operations'] %}
-        {% do published.append(generate_schema_name(schema, none) | trim) %}
+    {% set marts = [] %}
+    {% for schema in published_schemas() + ['operations'] %}
+        {% do marts.append(generate_schema_name(schema, none) | trim) %}
     {% endfor %}
     {% set inner = [] %}
     {% for schema in ['staging', 'intermediate'] %}
         {% do inner.append(generate_schema_name(schema, none) | trim) %}
     {% endfor %}
+    {#- On `prod` publishing grants the reporter its schemas: see serving/publish_postgres.py. -#}
     {% do return({
         'loader': ['raw'],
-        'transformer': ['raw'] + inner + published,
-        'reporter': published,
+        'transformer': ['raw'] + inner + marts,
+        'reporter': marts[-1:] if target.name == 'prod' else marts,
     }[role]) %}
 {% endmacro %}
 

@@ -28,6 +28,7 @@ from loaders.sources import SOURCES
 from loaders.sources.base import configured
 from loaders.webhooks import BadSignature, EventReader, MalformedEvent, WebhookSource
 from operations.service.committer import Committer, QueueFullError
+from operations.service.probes import CONTENT_TYPE, is_ready, metrics
 from operations.service.settings import ServiceSettings
 from serving.api import DataApi
 from serving.gate import Refused
@@ -56,9 +57,12 @@ class Application:
         ledger: Engine,
         sources: dict[str, WebhookSource],
         request_sync: Callable[[str], None],
+        is_working: Callable[[], bool] = lambda: True,
         data: DataApi | None = None,
     ) -> None:
         self.settings = settings
+        self.ledger = ledger
+        self.is_working = is_working
         self.committer = Committer(ledger, settings.queue_limit)
         self._sources = sources
         self._readers = {name: EventReader(source) for name, source in sources.items()}
@@ -183,8 +187,9 @@ def create_app(application: Application) -> ASGIApp:
         status, answer = await application.trigger_sync(source, authorization)
         if application.data is not None:
             application.data.gate.note(request.url.path, status, authorization)
-        return Response(_ENCODER.encode(answer), status, media_type="application/json")
+        return _json(status, answer)
 
+    _add_probes(api, application)
     if application.data is not None:
         api.include_router(application.data.router)
 
@@ -198,6 +203,33 @@ def create_app(application: Application) -> ASGIApp:
             await api(scope, receive, send)
 
     return app
+
+
+def _add_probes(api: FastAPI, application: Application) -> None:
+    @api.get("/healthz")
+    def healthz() -> Response:
+        """Whether the process works at all; if not, restart it."""
+        alive = application.is_working()
+        answer = {"status": "alive" if alive else "the worker has ended"}
+        return _json(200 if alive else 503, answer)
+
+    @api.get("/readyz")
+    def readyz() -> Response:
+        """Whether events can be taken."""
+        ready = is_ready(application.ledger)
+        return _json(200 if ready else 503, {"status": "ready" if ready else "no ledger"})
+
+    @api.get("/metrics")
+    def prometheus() -> Response:
+        """Figures for Prometheus."""
+        try:
+            return Response(metrics(application.ledger), media_type=CONTENT_TYPE)
+        except SQLAlchemyError:
+            return _json(503, {"error": "the ledger cannot be read"})
+
+
+def _json(status: int, answer: dict[str, Any]) -> Response:
+    return Response(_ENCODER.encode(answer), status, media_type="application/json")
 
 
 def _answer(event: Event, outcome: Outcome) -> Answer:

@@ -22,6 +22,7 @@ from ledger.settings import Settings
 from loaders.stream import StreamReader
 from loaders.stream_settings import configured_stream
 from loaders.webhooks import configured_webhooks
+from operations.monitor.supervisor import Supervisor
 from operations.service.app import Application, create_app
 from operations.service.settings import ServiceSettings
 from operations.service.worker import Worker
@@ -57,9 +58,17 @@ class Service:
             ledger = open_ledger(self._settings)
             stack.callback(ledger.dispose)
             stream = _open_stream(self._settings, ledger, stack)
-            worker = Worker(self._settings, self._service, ledger, stream)
+            supervisor = _supervise(self._settings, self._service, ledger, stream, stack)
+            worker = Worker(self._settings, self._service, ledger, stream, supervisor)
             data = stack.enter_context(open_data_api(self._settings, ledger))
-            application = Application(self._service, ledger, sources, worker.request_sync, data)
+            application = Application(
+                self._service,
+                ledger,
+                sources,
+                worker.request_sync,
+                lambda: worker.is_alive,
+                data,
+            )
             worker.told_waiting = application.committer.set_waiting
             self._worker, self._ledger = worker, ledger
             worker.start()
@@ -113,7 +122,8 @@ def consume(settings: Settings, service: ServiceSettings) -> None:
                 "no stream is configured; set STREAM__BOOTSTRAP_SERVERS, or bootstrap_servers "
                 "below [stream] in .dlt/config.toml"
             )
-        worker = Worker(settings, replace(service, schedules={}), ledger, stream)
+        supervisor = _supervise(settings, service, ledger, stream, stack)
+        worker = Worker(settings, replace(service, schedules={}), ledger, stream, supervisor)
         worker.start()
         stack.callback(worker.stop)
         stopped.wait()
@@ -126,6 +136,20 @@ def _stopped() -> threading.Event:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopped.set())
     return stopped
+
+
+def _supervise(
+    settings: Settings,
+    service: ServiceSettings,
+    ledger: Engine,
+    stream: StreamReader | None,
+    stack: ExitStack,
+) -> Supervisor:
+    supervisor = Supervisor(
+        settings, ledger, queue_limit=service.queue_limit, reads_stream=stream is not None
+    )
+    stack.callback(supervisor.close)
+    return supervisor
 
 
 def _open_stream(settings: Settings, ledger: Engine, stack: ExitStack) -> StreamReader | None:

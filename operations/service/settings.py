@@ -1,8 +1,8 @@
 """Settings of the service: `[serve]` in `.dlt/config.toml`, or `SERVE__PORT` and so on.
 
 Schedules are cron expressions in UTC below `[serve.schedules]`: one for each source, `reconcile`
-(a sync of everything that marks what is gone) and `build` (everything, with tests). An empty one
-means never.
+(a sync of everything that marks what is gone), `build` (everything, with tests) and `maintain`
+(forget what is old). An empty one means never.
 """
 
 from collections.abc import Mapping
@@ -17,7 +17,7 @@ from ledger.errors import SettingsError
 from loaders.sources import SOURCES
 
 SYNC_SCHEDULE = "*/15 * * * *"
-DEFAULT_SCHEDULES = {"reconcile": "30 2 * * *", "build": "10 * * * *"}
+DEFAULT_SCHEDULES = {"reconcile": "30 2 * * *", "build": "10 * * * *", "maintain": "40 3 * * *"}
 NUMBERS = {
     "cycle_seconds": float,
     "queue_limit": int,

@@ -16,7 +16,7 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from ledger.errors import SettingsError, WarehouseError
-from ledger.inbox import prune, waiting_count
+from ledger.inbox import waiting_count
 from ledger.runs import now
 from ledger.settings import Settings
 from loaders.dbt_sources import selectors_of
@@ -28,6 +28,8 @@ from loaders.stream import StreamReader
 from loaders.target import Target
 from operations.cycle import CycleResult, Plan, run_cycle
 from operations.dbt_runner import parse
+from operations.maintenance import maintain
+from operations.monitor.supervisor import Supervisor, show_health
 from operations.progress import Reporter
 from operations.service.schedule import Schedule
 from operations.service.settings import ServiceSettings
@@ -35,6 +37,7 @@ from operations.service.settings import ServiceSettings
 LONGEST_PAUSE_SECONDS = 15.0
 LOCK_SECONDS = 600.0
 POLL_SECONDS = 0.5
+WATCH_SECONDS = 5.0
 
 log = logging.getLogger("warehouse")
 
@@ -48,11 +51,14 @@ class Worker:
         service: ServiceSettings,
         ledger: Engine,
         stream: StreamReader | None = None,
+        supervisor: Supervisor | None = None,
     ) -> None:
         self._settings = settings
         self._service = service
         self._ledger = ledger
         self._stream = stream
+        self._supervisor = supervisor
+        self._watched_at = 0.0
         self.told_waiting: Callable[[int], None] = lambda _: None
         """Hears how many events wait, whenever that was counted."""
         self._inbox = InboxLanding(settings, ledger)
@@ -82,6 +88,11 @@ class Worker:
         """Whether no cycle runs and no landed row waits for a build."""
         return not self._is_busy and self._news == frozenset()
 
+    @property
+    def is_alive(self) -> bool:
+        """Whether cycles are run."""
+        return self._thread.is_alive()
+
     def request_sync(self, source: str) -> None:
         """Sync a source with the next cycle."""
         self._requests.put(source)
@@ -89,9 +100,10 @@ class Worker:
     def _run(self) -> None:
         while not self._stop.is_set():
             begin = time.monotonic()
+            worked = False
             try:
                 if self._has_work():
-                    self._is_busy = True
+                    worked = self._is_busy = True
                     self._cycle()
                 self._failures = 0
             except (WarehouseError, SQLAlchemyError) as error:
@@ -100,9 +112,22 @@ class Worker:
             except Exception:
                 self._failures += 1
                 log.exception("cycle failed for a reason that nobody foresaw")
+            self._watch(worked=worked)
             self._is_busy = False
             pause = self._service.cycle_seconds * 2 ** min(self._failures, 10)
             self._wait(begin + min(pause, max(LONGEST_PAUSE_SECONDS, self._service.cycle_seconds)))
+
+    def _watch(self, *, worked: bool) -> None:
+        """Check how things are after every cycle, and now and then when there is nothing to do."""
+        is_due = time.monotonic() - self._watched_at >= WATCH_SECONDS
+        if self._supervisor is None or not (worked or is_due):
+            return
+        self._watched_at = time.monotonic()
+        try:
+            if self._supervisor.observe().changed:
+                show_health(self._settings, self._ledger)
+        except Exception:
+            log.exception("the checks failed for a reason that nobody foresaw")
 
     def _wait(self, until: float) -> None:
         """Until then, take messages of the stream; a full batch is landed at once."""
@@ -129,11 +154,10 @@ class Worker:
         plan, self._news = self._plan(), None
         # Until the cycle is through nobody knows what it landed: if it ends early, all is built.
         result = run_cycle(self._settings, plan, Reporter(silent=True), self._ledger)
-        if "build" in self._due:
-            prune(self._ledger, now())
+        if "maintain" in self._due:
+            maintain(self._settings, dry_run=False, wait_seconds=LOCK_SECONDS)
         self.told_waiting(waiting_count(self._ledger))
         self._due.clear()
-        _log(result)
         self._news = self._unbuilt(plan.news, result)
         if result.errors:
             raise WarehouseError("; ".join(result.errors))
@@ -186,20 +210,3 @@ class Worker:
                 continue
             found.append(name)
         return found
-
-
-def _log(result: CycleResult) -> None:
-    parts = []
-    if result.inbox and (result.inbox.landed or result.inbox.dead):
-        parts.append(f"{result.inbox.landed:,} events landed, {result.inbox.dead:,} dead")
-    if result.stream and result.stream.counts.received:
-        counts = result.stream.counts
-        parts.append(f"{counts.landed:,} messages landed, {counts.dead:,} dead")
-    if result.syncs:
-        landed = sum(sync.counts.landed for sync in result.syncs)
-        parts.append(f"{landed:,} records landed by sync")
-    if result.build is not None:
-        built = sum(result.build.counts.values())
-        parts.append(f"{built} nodes built in {result.build.seconds:.1f} s")
-    if parts:
-        log.info("cycle: %s", "; ".join(parts))

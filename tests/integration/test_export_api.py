@@ -62,7 +62,7 @@ def api(settings: Settings) -> Iterator[Api]:
     with open_data_api(settings, ledger) as data:
         requested: list[str] = []
         options = ServiceSettings(sync_token="the-old-one")
-        application = Application(options, ledger, {}, requested.append, data)
+        application = Application(options, ledger, {}, requested.append, data=data)
         with TestClient(create_app(application)) as client:
             opened = Api(client, ledger, data)
             opened.requested = requested
@@ -222,7 +222,7 @@ def test_a_large_export_is_whole_and_the_same_by_ranges(
 def test_nothing_published_yet_is_said(settings: Settings) -> None:
     ledger = open_ledger(settings)
     with open_data_api(settings, ledger) as data:
-        application = Application(ServiceSettings(), ledger, {}, lambda _: None, data)
+        application = Application(ServiceSettings(), ledger, {}, lambda _: None, data=data)
         with TestClient(create_app(application)) as client:
             _, text = create_token(ledger, "test", ["export"])
             answer = client.get(PATH, headers={"authorization": f"Bearer {text}"})

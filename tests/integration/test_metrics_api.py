@@ -109,7 +109,7 @@ def api(settings: Settings, manifests: Path) -> Iterator[Api]:
     shutil.copy(manifests, settings.home / "target")
     ledger = open_ledger(settings)
     with open_data_api(settings, ledger) as data:
-        application = Application(ServiceSettings(), ledger, {}, lambda _: None, data)
+        application = Application(ServiceSettings(), ledger, {}, lambda _: None, data=data)
         with TestClient(create_app(application)) as client:
             yield Api(client, ledger)
     ledger.dispose()

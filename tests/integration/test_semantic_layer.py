@@ -13,13 +13,14 @@ from typing import Any
 
 import pytest
 from support.modelled import ModelledWarehouse
-from support.published import publish_built
 from support.warehouse import Warehouse
 
 from demo import DemoServer, generate
 from operations.dbt_runner import PROJECT
+from serving.exports import ExportRequest, export_of
 from serving.metrics import compute
 from serving.pool import ReaderPool
+from serving.publish import publish
 from serving.reader import open_published
 from serving.semantic import Filter, MetricQuery, SemanticFile
 
@@ -39,18 +40,24 @@ MARTS = {
     "purchases_today": "select coalesce(sum(purchases), 0) from sales.metrics_today",
     "revenue_today": "select coalesce(sum(revenue), 0) from sales.metrics_today",
 }
+DATASETS = {
+    "health": "core.dim_company",
+    "sales": "core.fct_sales",
+    "dim_date": "core.dim_date",
+    "company_health_history": "health.company_health_history",
+}
 
 
 @pytest.mark.long
 def test_figures_are_those_of_the_marts(
-    warehouse: Warehouse, serve: Callable[..., DemoServer]
+    warehouse: Warehouse, serve: Callable[..., DemoServer], tmp_path: Path
 ) -> None:
     settings = warehouse.settings
     serve(generate(7, 0.05, AS_OF))
     warehouse.sync()
     modelled = ModelledWarehouse(settings)
     modelled.dbt("run", as_of=AS_OF)
-    publish_built(settings)
+    publish(settings, warehouse.ledger, "a-run", AS_OF)
     manifest = settings.home / "target" / "semantic_manifest.json"
     layer = SemanticFile(manifest, settings.engine_name).layer()
     pool = ReaderPool(settings)
@@ -75,6 +82,10 @@ def test_figures_are_those_of_the_marts(
                 found = [(name or "unknown", value) for name, value in ask(metric, part)]
                 assert_same(sorted(found), sorted((str(name), value) for name, value in rows))
         ((total,),) = ask("total_revenue")
+        for dataset, table in DATASETS.items():
+            export = export_of(reader, ExportRequest(dataset))
+            ((number,),) = reader.fetch(f"select count(*) from {table}")
+            assert sum(part.rows for part in export.parts(tmp_path)) == number, dataset
     pool.close()
     assert Decimal(by_command(settings.home, settings.target)) == Decimal(total).quantize(
         Decimal("0.01"), ROUND_HALF_UP

@@ -113,7 +113,7 @@ def test_each_moment_counts_once() -> None:
 def test_schedules_have_defaults_and_can_be_ended(monkeypatch: pytest.MonkeyPatch) -> None:
     assert set(configured_service().schedules) == {
         *("crm", "commerce", "support"),
-        *("reconcile", "build"),
+        *("reconcile", "build", "maintain"),
     }
     monkeypatch.setenv("SERVE__SCHEDULES__CRM", "*/5 * * * *")
     monkeypatch.setenv("SERVE__SCHEDULES__BUILD", " ")

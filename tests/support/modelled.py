@@ -21,6 +21,8 @@ from loaders.decoding import DecodedPage, row_hash
 from loaders.target import Target
 from operations.dbt_runner import invoke
 
+from .warehouse import working
+
 MARTS = ("core", "health", "sales")
 BY_NAME = {entity.name: entity for entity in ALL_ENTITIES}
 Rows = Counter[tuple[Any, ...]]
@@ -109,6 +111,7 @@ class ModelledWarehouse:
 
     def execute(self, statement: str) -> None:
         """Run a statement and commit it."""
+        statement = working(self.settings, statement)
         if self.target.name == "duckdb":
             with duckdb.connect(str(self.settings.warehouse_path)) as connection:
                 connection.execute(statement)
@@ -120,18 +123,20 @@ class ModelledWarehouse:
 
     def rows(self, query: str) -> list[tuple[Any, ...]]:
         """Rows of a query."""
-        return self.target.fetch(query)
+        return self.target.fetch(working(self.settings, query))
 
     def dump(self, schemas: Sequence[str] = MARTS) -> dict[str, Rows]:
         """Every row of every table of the marts, comparable across engines."""
+        own = ", ".join(f"'{self.settings.working_schema(schema)}'" for schema in schemas)
         names = self.rows(
             "select table_schema, table_name, column_name from information_schema.columns"
-            f" where table_schema in ({', '.join(repr(s) for s in schemas)})"
+            f" where table_schema in ({own})"
             " order by table_schema, table_name, column_name"
         )
         columns: dict[str, list[str]] = {}
         for schema, table, column in names:
-            columns.setdefault(f"{schema}.{table}", []).append(column)
+            name = f"{schema.removeprefix('working_')}.{table}"
+            columns.setdefault(name, []).append(column)
         return {
             table: Counter(self.rows(f"select {', '.join(own)} from {table}"))
             for table, own in columns.items()

@@ -1,6 +1,5 @@
 """Published versions under test, made by hand: tables of the marts ─▶ what readers open."""
 
-import shutil
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
@@ -59,39 +58,6 @@ def publish(settings: Settings, version: int, rows: Rows, as_of: datetime = AS_O
         _publish_file(settings, publication, rows)
     else:
         _publish_schemas(settings, publication, rows)
-
-
-def publish_built(settings: Settings, version: int = 1) -> None:
-    """Make what dbt has built the version that readers see."""
-    publication = (version, "published", AS_OF, datetime.now(UTC))
-    if settings.postgres_url is None:
-        folder = settings.home / "published"
-        folder.mkdir(exist_ok=True)
-        path = folder / f"{version}.duckdb"
-        shutil.copyfile(settings.warehouse_path, path)
-        with duckdb.connect(str(path)) as connection:
-            _announce(connection.execute, publication, "?")
-        settings.published_path.symlink_to(path)
-        return
-    opened = psycopg2.connect(**settings.postgres_parameters())
-    with opened, opened.cursor() as cursor:
-        _announce(cursor.execute, publication, "%s")
-        cursor.execute(
-            "select table_schema, table_name from information_schema.tables where table_schema in"
-            " ('working_core', 'working_health', 'working_sales')"
-        )
-        for working, table in cursor.fetchall():
-            schema = working.removeprefix("working_")
-            cursor.execute(f"create schema if not exists {schema}")
-            cursor.execute(f"create table {schema}.{table} as table {working}.{table}")
-    opened.close()
-
-
-def _announce(run: Any, publication: tuple[Any, ...], mark: str) -> None:
-    run("create schema if not exists operations")
-    run(f"create table operations.publications ({OPERATIONS})")
-    marks = ", ".join([mark] * len(publication))
-    run(f"insert into operations.publications values ({marks})", publication)
 
 
 def _publish_file(settings: Settings, publication: tuple[Any, ...], rows: Rows) -> None:

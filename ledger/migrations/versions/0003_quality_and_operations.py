@@ -104,6 +104,7 @@ def upgrade() -> None:
         sa.Column("alert_id", SEQUENCE, primary_key=True, autoincrement=True),
         sa.Column("root_cause", sa.Text, nullable=False),
         sa.Column("kind", sa.Text, nullable=False),
+        sa.Column("channel", sa.Text),
         sa.Column("message", sa.Text, nullable=False),
         sa.Column("created_at", UtcDateTime, nullable=False),
         sa.Column("delivered_at", UtcDateTime),

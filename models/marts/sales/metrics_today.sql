@@ -11,8 +11,8 @@ with events as (
 
 final as (
     select
-        {{ as_of_day() }} as metrics_date,
         currency,
+        {{ as_of_day() }} as metrics_date,
         cast(sum(case when is_purchase then 1 else 0 end) as bigint) as purchases,
         cast(sum(case when is_purchase then coalesce(amount, 0) else 0 end) as numeric(28, 6))
             as revenue,

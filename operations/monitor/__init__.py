@@ -1,0 +1,1 @@
+"""Is the pipeline well? Ledger ─▶ checks ─▶ one alert a root cause."""

@@ -1,0 +1,200 @@
+"""Publishing on DuckDB: working file ─▶ a file of its own ─▶ one atomic switch of a link.
+
+`<home>/published.duckdb` links to `<home>/published/<version>.duckdb`. A file is complete and on
+disk before the link names it, and is never written again: whoever has it open keeps it, also after
+it was removed. While a publication is written the working file belongs to this process anyway.
+"""
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+import duckdb
+import pyarrow as pa
+from sqlalchemy import Connection, Engine
+
+from ledger.publications import (
+    Publication,
+    current_publication,
+    next_version,
+    record_publication,
+)
+from ledger.runs import now
+from ledger.settings import Settings
+from serving.ledger_mirror import MIRRORED, Mirrored
+from serving.reader import connect_duckdb
+
+MARTS = ("core", "health", "sales")
+OPERATIONS = "operations"
+INNER_TABLES = ("load_claims",)
+KEPT_FILES = 3
+
+
+def publish(settings: Settings, ledger: Engine, run_id: str, as_of: datetime) -> Publication:
+    """Copy the marts, then show them. Raises what DuckDB and the file system raise."""
+    started_at = now()
+    _adopt(settings, ledger)
+    with ledger.connect() as connection:
+        version = next_version(connection)
+    draft = _folder(settings) / f"{version:08d}.draft"
+    with _working(settings, draft) as database:
+        rows = _copy_schemas(database, MARTS)
+        database.execute("checkpoint published")
+        with ledger.begin() as connection:
+            seconds = (now() - started_at).total_seconds()
+            publication = Publication(version, as_of, now(), seconds)
+            record_publication(connection, run_id, publication, rows)
+            _copy_operations(database, connection)
+            database.execute("detach published")
+            _show(settings, draft, f"{version:08d}")
+    clean(settings)
+    return publication
+
+
+def refresh_operations(settings: Settings, ledger: Engine) -> None:
+    """Show the newest `operations` beside the marts that readers have."""
+    _adopt(settings, ledger)
+    shown = settings.published_path.resolve()
+    version, _, number = shown.stem.partition(".")
+    draft = shown.with_suffix(".draft")
+    with _working(settings, draft, shown) as database, ledger.connect() as connection:
+        database.execute(f"drop schema if exists published.{OPERATIONS} cascade")
+        _copy_operations(database, connection)
+        database.execute("detach published")
+        _show(settings, draft, f"{version}.{int(number or 0) + 1:06d}")
+    clean(settings)
+
+
+@contextmanager
+def _working(
+    settings: Settings, draft: Path, shown: Path | None = None
+) -> Iterator[duckdb.DuckDBPyConnection]:
+    """The working file, with a draft attached: empty, or a copy of what is shown."""
+    for left_behind in (draft, draft.with_name(f"{draft.name}.wal")):
+        left_behind.unlink(missing_ok=True)
+    if shown is not None:
+        shutil.copyfile(shown, draft)
+    with connect_duckdb(settings.warehouse_path) as database:
+        database.execute("set preserve_insertion_order = false")
+        database.execute(f"attach '{_quoted(draft)}' as published")
+        yield database
+
+
+def _copy_schemas(database: duckdb.DuckDBPyConnection, schemas: tuple[str, ...]) -> dict[str, int]:
+    """Copy tables and what views show, in one snapshot; gives the rows of each."""
+    database.execute("begin")
+    rows = {}
+    for schema, table in _tables(database, schemas):
+        name = f'"{schema}"."{table}"'
+        database.execute(f"create schema if not exists published.{schema}")
+        copied = database.execute(f"create table published.{name} as from {name}").fetchone()
+        rows[f"{schema}.{table}"] = int(copied[0]) if copied else 0
+    database.execute("commit")
+    return rows
+
+
+def _tables(database: duckdb.DuckDBPyConnection, schemas: tuple[str, ...]) -> list[tuple[str, str]]:
+    query = """
+        select table_schema, table_name from information_schema.tables
+        where table_catalog = current_database() and list_contains(?, table_schema)
+            and not list_contains(?, table_name)
+        order by table_schema, table_name
+    """
+    return database.execute(query, [list(schemas), list(INNER_TABLES)]).fetchall()
+
+
+def _copy_operations(database: duckdb.DuckDBPyConnection, ledger: Connection) -> None:
+    database.execute("begin")
+    for mirrored in MIRRORED:
+        _mirror(database, ledger, mirrored)
+    database.execute("commit")
+    _copy_schemas(database, (OPERATIONS,))
+
+
+def _mirror(database: duckdb.DuckDBPyConnection, ledger: Connection, mirrored: Mirrored) -> None:
+    """Replace the mirror's rows; a mirror that no build has made yet is made by the next."""
+    types = dict(
+        database.execute(
+            "select column_name, data_type from information_schema.columns"
+            " where table_schema = 'raw' and table_name = ? and table_catalog = current_database()",
+            [mirrored.name],
+        ).fetchall()
+    )
+    if not types:
+        return
+    rows = ledger.execute(mirrored.query()).fetchall()
+    columns = list(zip(*rows, strict=True)) or [() for _ in mirrored.columns]
+    table = pa.table([pa.array(column) for column in columns], names=mirrored.columns)
+    casts = ", ".join(f'cast("{name}" as {types[name]})' for name in mirrored.columns)
+    names = ", ".join(f'"{name}"' for name in mirrored.columns)
+    database.register("mirrored_rows", table)
+    database.execute(f"delete from raw.{mirrored.name}")
+    database.execute(f"insert into raw.{mirrored.name} ({names}) select {casts} from mirrored_rows")
+    database.unregister("mirrored_rows")
+
+
+def _show(settings: Settings, draft: Path, name: str) -> None:
+    """From here on readers see the file."""
+    with draft.open("rb") as file:
+        os.fsync(file.fileno())
+    final = draft.with_name(f"{name}.duckdb")
+    draft.chmod(0o444)
+    draft.replace(final)
+    link = settings.published_path.with_suffix(".link")
+    link.unlink(missing_ok=True)
+    link.symlink_to(final.relative_to(settings.home))
+    link.replace(settings.published_path)
+    _sync_folder(settings.home)
+
+
+def _adopt(settings: Settings, ledger: Engine) -> None:
+    """Record a version that readers see and the ledger lacks: its publisher was killed between."""
+    shown = settings.published_path.resolve()
+    if not shown.exists():
+        return
+    known = current_publication(ledger)
+    version = int(shown.stem.partition(".")[0])
+    if known is not None and known.version >= version:
+        return
+    with connect_duckdb(shown, read_only=True) as database:
+        row = database.execute(
+            "select run_id, as_of, created_at from operations.publications where version = ?",
+            [version],
+        ).fetchone()
+    if row is not None:
+        run_id, as_of, created_at = row
+        adopted = Publication(version, as_of.replace(tzinfo=UTC), created_at.replace(tzinfo=UTC))
+        with ledger.begin() as connection:
+            record_publication(connection, run_id, adopted, {})
+
+
+def clean(settings: Settings) -> None:
+    """Remove old copies and unfinished ones; the shown one and the two before it stay."""
+    folder = _folder(settings)
+    shown = settings.published_path.resolve()
+    for path in sorted(folder.glob("*.duckdb"))[:-KEPT_FILES]:
+        if path != shown:
+            path.unlink()
+    for path in (*folder.glob("*.draft"), *folder.glob("*.wal")):
+        path.unlink()
+
+
+def _folder(settings: Settings) -> Path:
+    folder = settings.home / "published"
+    folder.mkdir(exist_ok=True)
+    return folder
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _quoted(path: Path) -> str:
+    return str(path).replace("'", "''")
