@@ -25,6 +25,8 @@ SCRIPTS = (
     "recovery",
     "stream",
     "quality",
+    "exports",
+    "metrics_api",
 )
 RESULTS = Path(__file__).parent / "results"
 

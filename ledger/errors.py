@@ -10,7 +10,9 @@ WarehouseError
 ├── BalanceError         received = landed + duplicate + dead does not hold
 ├── TargetError          the warehouse database cannot be opened or written
 ├── BuildError           dbt reported a failure
-└── NotPublishedError    readers ask for marts, and none have passed an audit yet
+├── NotPublishedError    readers ask for marts, and none have passed an audit yet
+└── RequestError         a reader asks for what is not there, or in a way that makes no sense
+    └── NotFoundError    there is no such thing, or not for this reader
 """
 
 
@@ -56,3 +58,11 @@ class BuildError(WarehouseError):
 
 class NotPublishedError(WarehouseError):
     """No version of the marts has been published yet."""
+
+
+class RequestError(WarehouseError):
+    """A reader asks for something that makes no sense."""
+
+
+class NotFoundError(RequestError):
+    """There is no such thing, or not for this reader; the answer is the same."""

@@ -257,3 +257,52 @@ alerts = Table(
     Column("error", Text),
     Index("ix_alerts_root_cause", "root_cause", "created_at"),
 )
+
+api_tokens = Table(
+    "api_tokens",
+    metadata,
+    Column("token_id", Text, primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("account_id", Text),
+    Column("secret_hash", Text, nullable=False),
+    Column("scopes", Text, nullable=False),
+    Column("requests_per_minute", Integer, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("revoked_at", UtcDateTime),
+    Column("last_used_at", UtcDateTime),
+)
+
+access_log = Table(
+    "access_log",
+    metadata,
+    Column("access_id", Sequence, primary_key=True, autoincrement=True),
+    Column("token_id", Text),
+    Column("path", Text, nullable=False),
+    Column("account_id", Text),
+    Column("status", Integer, nullable=False),
+    Column("row_count", BigInteger),
+    Column("byte_count", BigInteger),
+    Column("accessed_at", UtcDateTime, nullable=False),
+    Index("ix_access_log_accessed_at", "accessed_at"),
+)
+
+export_jobs = Table(
+    "export_jobs",
+    metadata,
+    Column("job_id", Text, primary_key=True),
+    Column("dataset", Text, nullable=False),
+    Column("account_id", Text),
+    Column("format", Text, nullable=False),
+    Column("compression", Text),
+    Column("version", BigInteger, nullable=False),
+    Column("destination", Text, nullable=False),
+    Column("status", Text, nullable=False),
+    Column("rows_done", BigInteger, nullable=False),
+    Column("rows_total", BigInteger, nullable=False),
+    Column("bytes_done", BigInteger, nullable=False),
+    Column("rows_per_second", Float),
+    Column("started_at", UtcDateTime, nullable=False),
+    Column("finished_at", UtcDateTime),
+    Column("error", Text),
+    Index("ix_export_jobs_started_at", "started_at"),
+)

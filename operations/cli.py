@@ -15,12 +15,14 @@ from ledger.settings import Settings, load_settings
 from operations import (
     dead_letter_commands,
     demo_journey,
+    export_command,
     health_report,
     init_home,
     maintenance,
     quality_report,
     status_report,
     summary,
+    token_commands,
 )
 from operations.cycle import CycleResult, Plan, chosen_sources, run_cycle
 from operations.home import require_real_home
@@ -41,6 +43,10 @@ app = typer.Typer(
 )
 
 app.add_typer(dead_letter_commands.app, name="dead-letters")
+app.add_typer(token_commands.app, name="tokens")
+app.command(epilog="Example: warehouse export health --account a42 --out health.csv")(
+    export_command.export
+)
 
 WaitOption = Annotated[
     float, typer.Option("--wait", metavar="SECONDS", help="Wait for another run to end.", min=0)

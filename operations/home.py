@@ -66,7 +66,7 @@ def _has_real_runs(settings: Settings) -> bool:
 
 def _empty(settings: Settings) -> None:
     settings.published_path.unlink(missing_ok=True)
-    for name in ("pipelines", "target", "logs", "profiles", "published"):
+    for name in ("pipelines", "target", "logs", "profiles", "published", "exports"):
         shutil.rmtree(settings.home / name, ignore_errors=True)
     for path in settings.home.glob("warehouse.duckdb*"):
         path.unlink()

@@ -48,9 +48,9 @@ def open_published(settings: Settings) -> Iterator[Reader]:
         NotPublishedError: there is none yet.
         TargetError: the database cannot be opened.
     """
-    connection = _connect(settings)
+    connection = connect_published(settings)
     try:
-        yield Reader(_current(connection), connection, settings.engine_name)
+        yield Reader(current_version(connection), connection, settings.engine_name)
     finally:
         connection.close()
 
@@ -60,10 +60,13 @@ def connect_duckdb(path: Path, *, read_only: bool = False) -> duckdb.DuckDBPyCon
     connection = duckdb.connect(str(path), read_only=read_only)
     # Not at the opening: the setting belongs to an extension that is loaded by it.
     connection.execute("set TimeZone = 'UTC'")
+    # It would be printed between the rows of an export to standard output.
+    connection.execute("set enable_progress_bar = false")
     return connection
 
 
-def _connect(settings: Settings) -> Any:
+def connect_published(settings: Settings) -> Any:
+    """A connection to the current version: DuckDB's or psycopg2's."""
     try:
         if settings.postgres_url is not None:
             connection = psycopg2.connect(**settings.postgres_parameters())
@@ -79,15 +82,25 @@ def _connect(settings: Settings) -> Any:
         raise TargetError(f"cannot open the published marts: {reason}") from error
 
 
-def _current(connection: Any) -> Publication:
+def current_version(connection: Any) -> Publication:
+    """The version that a connection sees."""
     try:
         rows = _fetch(connection, CURRENT, ())
     except (duckdb.CatalogException, psycopg2.errors.UndefinedTable):
         rows = []
     if not rows:
         raise NotPublishedError(NOTHING)
-    version, as_of, created_at = rows[0]
-    return Publication(version, as_of.replace(tzinfo=UTC), created_at.replace(tzinfo=UTC))
+    return publication_of(rows[0])
+
+
+def publication_of(row: Sequence[Any]) -> Publication:
+    """A row of `CURRENT`; its times are UTC, whether the column says so or not."""
+    version, *moments = row
+    as_of, created_at = (
+        moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+        for moment in moments
+    )
+    return Publication(version, as_of, created_at)
 
 
 def _fetch(connection: Any, query: str, parameters: Sequence[Any]) -> list[tuple[Any, ...]]:

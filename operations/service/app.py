@@ -4,8 +4,8 @@
 kept as a dead letter: sending it again would not help); 200 for a repeat. Refused, so that the
 sender tries again or mends it: 400, 401, 404, 405, 408, 409, 413, 415, 429, 503.
 
-Webhooks are plain ASGI: the framework's layers would cost more than verifying and storing do. All
-else is FastAPI's.
+Webhooks and metrics are plain ASGI: the framework's layers would cost more than the work itself
+does. All else is FastAPI's.
 """
 
 import asyncio
@@ -30,6 +30,9 @@ from loaders.webhooks import BadSignature, EventReader, MalformedEvent, WebhookS
 from operations.service.committer import Committer, QueueFullError
 from operations.service.probes import CONTENT_TYPE, is_ready, metrics
 from operations.service.settings import ServiceSettings
+from serving.api import DataApi
+from serving.gate import Refused
+from serving.metrics_api import METRICS
 
 WEBHOOKS = "/webhooks/"
 RETRY_SECONDS = "5"
@@ -55,6 +58,7 @@ class Application:
         sources: dict[str, WebhookSource],
         request_sync: Callable[[str], None],
         is_working: Callable[[], bool] = lambda: True,
+        data: DataApi | None = None,
     ) -> None:
         self.settings = settings
         self.ledger = ledger
@@ -63,6 +67,12 @@ class Application:
         self._sources = sources
         self._readers = {name: EventReader(source) for name, source in sources.items()}
         self._request_sync = request_sync
+        self._data = data
+
+    @property
+    def data(self) -> DataApi | None:
+        """Exports and metrics, where they are served."""
+        return self._data
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one webhook."""
@@ -126,20 +136,31 @@ class Application:
         except TimeoutError as error:
             raise _Refused(408, "the body took too long") from error
 
-    def trigger_sync(self, name: str, request: Request) -> Answer:
+    async def trigger_sync(self, name: str, authorization: str) -> Answer:
         """Ask the worker for a sync of one source."""
-        token = self.settings.sync_token
-        if token is None or name not in SOURCES:
-            return 404, {"error": "no such source, or serve.sync_token is not set"}
-        sent = request.headers.get("authorization", "").encode("utf-8", "replace")
-        if not hmac.compare_digest(sent, f"Bearer {token}".encode()):
-            return 401, {"error": "the bearer token does not fit"}
+        try:
+            if not await self._may_sync(authorization):
+                return 403, {"error": "the token has no scope 'sync'"}
+        except Refused as error:
+            return error.status, {"error": str(error)}
+        if name not in SOURCES:
+            return 404, {"error": f"no source {name!r}"}
         try:
             configured(SOURCES[name])
         except SettingsError as error:
             return 409, {"error": str(error)}
         self._request_sync(name)
         return 202, {"status": "requested", "source": name}
+
+    async def _may_sync(self, authorization: str) -> bool:
+        """By `serve.sync_token`, or by a token of the ledger with scope `sync`."""
+        token = self.settings.sync_token
+        sent = authorization.encode("utf-8", "replace")
+        if token is not None and hmac.compare_digest(sent, f"Bearer {token}".encode()):
+            return True
+        if self._data is None:
+            raise Refused(401, "the bearer token does not fit")
+        return await self._data.gate.may(authorization, "sync")
 
 
 # Where the body was not read to its end, the connection cannot be used again.
@@ -162,9 +183,29 @@ def create_app(application: Application) -> ASGIApp:
     @api.post("/sync/{source}")
     async def trigger_sync(source: str, request: Request) -> Response:
         """Sync one source with the next cycle."""
-        status, answer = application.trigger_sync(source, request)
+        authorization = request.headers.get("authorization", "")
+        status, answer = await application.trigger_sync(source, authorization)
+        if application.data is not None:
+            application.data.gate.note(request.url.path, status, authorization)
         return _json(status, answer)
 
+    _add_probes(api, application)
+    if application.data is not None:
+        api.include_router(application.data.router)
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        path = scope["path"] if scope["type"] == "http" else ""
+        if path.startswith(WEBHOOKS):
+            await application(scope, receive, send)
+        elif application.data is not None and path.startswith(METRICS):
+            await application.data.metrics(scope, receive, send)
+        else:
+            await api(scope, receive, send)
+
+    return app
+
+
+def _add_probes(api: FastAPI, application: Application) -> None:
     @api.get("/healthz")
     def healthz() -> Response:
         """Whether the process works at all; if not, restart it."""
@@ -185,12 +226,6 @@ def create_app(application: Application) -> ASGIApp:
             return Response(metrics(application.ledger), media_type=CONTENT_TYPE)
         except SQLAlchemyError:
             return _json(503, {"error": "the ledger cannot be read"})
-
-    async def app(scope: Scope, receive: Receive, send: Send) -> None:
-        webhook = scope["type"] == "http" and scope["path"].startswith(WEBHOOKS)
-        await (application if webhook else api)(scope, receive, send)
-
-    return app
 
 
 def _json(status: int, answer: dict[str, Any]) -> Response:

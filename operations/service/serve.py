@@ -3,6 +3,7 @@
 import logging
 import signal
 import socket
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -25,9 +26,12 @@ from operations.monitor.supervisor import Supervisor
 from operations.service.app import Application, create_app
 from operations.service.settings import ServiceSettings
 from operations.service.worker import Worker
+from serving.api import open_data_api
 
 START_SECONDS = 30.0
 GRACEFUL_SECONDS = 10
+# How long a thread at work may keep a request waiting; Python's 5 ms would be most of an answer.
+SWITCH_SECONDS = 0.0005
 
 log = logging.getLogger("warehouse")
 
@@ -56,8 +60,14 @@ class Service:
             stream = _open_stream(self._settings, ledger, stack)
             supervisor = _supervise(self._settings, self._service, ledger, stream, stack)
             worker = Worker(self._settings, self._service, ledger, stream, supervisor)
+            data = stack.enter_context(open_data_api(self._settings, ledger))
             application = Application(
-                self._service, ledger, sources, worker.request_sync, lambda: worker.is_alive
+                self._service,
+                ledger,
+                sources,
+                worker.request_sync,
+                lambda: worker.is_alive,
+                data,
             )
             worker.told_waiting = application.committer.set_waiting
             self._worker, self._ledger = worker, ledger
@@ -162,6 +172,7 @@ def _start_web(application: Application, bound: socket.socket) -> Callable[[], N
         server_header=False,
     )
     server = uvicorn.Server(config)
+    sys.setswitchinterval(SWITCH_SECONDS)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [bound]}, name="web")
     thread.start()
 

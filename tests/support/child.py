@@ -8,6 +8,7 @@ import multiprocessing
 import os
 import signal
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from dlt.common.storages.load_package import PackageStorage
@@ -22,6 +23,8 @@ from loaders.sync import SourceSync
 from operations.dbt_runner import build
 from operations.service.serve import serve
 from operations.service.settings import ServiceSettings
+from serving.export_files import export_to_file
+from serving.exports import ExportRequest
 
 AIMS = {
     "package made, nothing written": (PackageStorage, "start_job"),
@@ -37,6 +40,7 @@ context.set_forkserver_preload(
         "loaders.sources",
         "operations.dbt_runner",
         "operations.service.serve",
+        "serving.export_files",
         "dlt.destinations.impl.duckdb.duckdb",
         "dbt.adapters.duckdb",
         "dbt.adapters.postgres",
@@ -88,3 +92,17 @@ def start_service(settings: Settings, environment: dict[str, str], port: int, gr
 def _serve(settings: Settings, environment: dict[str, str], port: int, group: str) -> None:
     os.environ.update(environment | {"STREAM__GROUP_ID": group})
     serve(settings, ServiceSettings(port=port, cycle_seconds=0.2))
+
+
+def start_export(settings: Settings, request: ExportRequest, out: Path) -> Any:
+    """Start an export into a file in a process."""
+    process = context.Process(target=_export, args=(settings, request, out), daemon=True)
+    process.start()
+    return process
+
+
+def _export(settings: Settings, request: ExportRequest, out: Path) -> None:
+    ledger = open_ledger(settings)
+    export_to_file(
+        settings, ledger, request, out, resume=False, progress=lambda *_: None, say=print
+    )

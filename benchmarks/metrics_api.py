@@ -1,0 +1,130 @@
+"""Metrics API: p95 of kept answers at 50 connections, and computed ones against the bare query.
+
+Service, load and database share the machine. Kept answers are asked for at a steady rate, as fast
+as a dashboard would be refreshed by hundreds of people; what is possible at full speed is printed
+beside it. Computed ones are asked for one by one, each with a filter that nobody used before.
+"""
+
+import asyncio
+import multiprocessing
+import socket
+import statistics
+import sys
+import time
+from contextlib import AsyncExitStack
+
+import uvicorn
+
+from benchmarks.exports import fill
+from benchmarks.measure import empty_warehouse, figure, quick
+from ledger.engine import open_ledger
+from ledger.settings import Settings
+from ledger.tokens import create_token
+from operations.dbt_runner import parse
+from operations.service.app import Application, create_app
+from operations.service.serve import SWITCH_SECONDS
+from operations.service.settings import ServiceSettings
+from serving.api import open_data_api
+from serving.reader import open_published
+from serving.semantic import Filter, MetricQuery, SemanticFile
+
+CONNECTIONS = 50
+RATE = 1_000
+HIT = "/metrics/total_revenue?group_by=currency"
+Waits = list[float]
+
+
+def serve(settings: Settings, bound: socket.socket) -> None:
+    """The web application alone, without the worker."""
+    sys.setswitchinterval(SWITCH_SECONDS)
+    ledger = open_ledger(settings)
+    with open_data_api(settings, ledger) as data:
+        application = Application(ServiceSettings(), ledger, {}, lambda _: None, data=data)
+        config = uvicorn.Config(create_app(application), log_config=None, access_log=False)
+        uvicorn.Server(config).run(sockets=[bound])
+
+
+async def ask(port: int, token: str, paths: list[str], connections: int, rate: float) -> Waits:
+    """Seconds that each request waited; rate 0 is full speed."""
+    waits: Waits = []
+    numbers = iter(range(len(paths)))
+    begin = time.perf_counter()
+
+    async def connection(stack: AsyncExitStack) -> None:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        stack.callback(writer.close)
+        for number in numbers:
+            if rate:
+                await asyncio.sleep(max(0.0, begin + number / rate - time.perf_counter()))
+            sent = time.perf_counter()
+            head = f"GET {paths[number]} HTTP/1.1\r\nhost: bench\r\nauthorization: Bearer {token}"
+            writer.write(f"{head}\r\n\r\n".encode())
+            answer = (await reader.readuntil(b"\r\n\r\n")).lower()
+            assert answer.startswith(b"http/1.1 200"), answer
+            length = answer.partition(b"content-length: ")[2].partition(b"\r\n")[0]
+            await reader.readexactly(int(length))
+            waits.append(time.perf_counter() - sent)
+
+    async with AsyncExitStack() as stack:
+        await asyncio.gather(*(connection(stack) for _ in range(connections)))
+    return waits
+
+
+def load(port: int, token: str, path: str, requests: int) -> tuple[float, float]:
+    """p95 in milliseconds at the steady rate, and requests a second at full speed."""
+    asyncio.run(ask(port, token, [path] * 200, CONNECTIONS, 0))
+    steady = asyncio.run(ask(port, token, [path] * requests, CONNECTIONS, RATE))
+    start = time.perf_counter()
+    asyncio.run(ask(port, token, [path] * requests, CONNECTIONS, 0))
+    speed = requests / (time.perf_counter() - start)
+    return statistics.quantiles(steady, n=20)[-1] * 1000, speed
+
+
+def bare(settings: Settings, number: int) -> Waits:
+    """The statement of a computed answer, over a connection that is open."""
+    manifest = settings.home / "target" / "semantic_manifest.json"
+    layer = SemanticFile(manifest, settings.engine_name).layer()
+    waits = []
+    with open_published(settings) as reader:
+        for index in range(number):
+            query = MetricQuery("total_revenue", (), (Filter("currency", ":", (f"B{index}",)),))
+            sql = layer.statement(query).sql
+            start = time.perf_counter()
+            reader.fetch(sql, [f"B{index}"])
+            waits.append(time.perf_counter() - start)
+    return waits
+
+
+def measure(settings: Settings, engine: str, requests: int, number: int) -> None:
+    """Print the figures of an engine."""
+    ledger = open_ledger(settings)
+    _, token = create_token(ledger, "bench", ["metrics"], requests_per_minute=10**9)
+    ledger.dispose()
+    parse(Settings(settings.home))
+    bound = socket.create_server(("127.0.0.1", 0))
+    process = multiprocessing.get_context("fork").Process(target=serve, args=(settings, bound))
+    process.start()
+    port = bound.getsockname()[1]
+    p95, speed = load(port, token, HIT, requests)
+    aim = f"{p95:.1f} ms at {RATE:,} requests/s; {speed:,.0f} requests/s at full speed"
+    figure("kept answer, p95 ms at 50 connections", engine, p95, "≤ 5", aim)
+    paths = [f"/metrics/total_revenue?filters=currency:A{index}" for index in range(number)]
+    ours = statistics.median(asyncio.run(ask(port, token, paths, 1, 0))) * 1000
+    process.terminate()
+    process.join()
+    theirs = statistics.median(bare(settings, number)) * 1000
+    shown = f"{ours:.1f} ms against {theirs:.1f} ms"
+    figure("computed answer against the bare query", engine, ours / theirs, "≤ 1.3", shown)
+
+
+def main() -> None:
+    """Print the figures."""
+    rows, requests, number = (100_000, 4_000, 10) if quick() else (2_000_000, 20_000, 50)
+    for engine in ("duckdb", "postgres"):
+        with empty_warehouse(engine) as settings:
+            fill(settings, rows)
+            measure(settings, engine, requests, number)
+
+
+if __name__ == "__main__":
+    main()

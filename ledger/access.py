@@ -1,0 +1,96 @@
+"""Who read what: requests ─▶ a list in memory ─▶ `access_log`, many in one commit.
+
+A commit for each request would cost more than the answer. What waits, a tenth of a second's worth
+at most, is written when the log is closed, and lost if the process is killed.
+"""
+
+import logging
+import threading
+from dataclasses import dataclass
+from datetime import datetime
+from types import TracebackType
+from typing import Self
+
+from sqlalchemy import Engine, bindparam, insert, update
+from sqlalchemy.exc import SQLAlchemyError
+
+from ledger.tables import access_log, api_tokens
+
+FLUSH_SECONDS = 0.1
+
+log = logging.getLogger("warehouse")
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """One answered request; without a token it was refused."""
+
+    token_id: str | None
+    path: str
+    account_id: str | None
+    status: int
+    accessed_at: datetime
+    row_count: int | None = None
+    byte_count: int | None = None
+
+
+class AccessLog:
+    """Writes accesses in the background while the context is open."""
+
+    def __init__(self, ledger: Engine) -> None:
+        self._ledger = ledger
+        self._waiting: list[Access] = []
+        self._lock = threading.Lock()
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="access log", daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._stopped.set()
+        self._thread.join()
+        self.flush()
+
+    def add(self, access: Access) -> None:
+        """Note one; it costs no commit."""
+        with self._lock:
+            self._waiting.append(access)
+
+    def flush(self) -> None:
+        """Write what waits; kept for the next time when the ledger cannot be written."""
+        with self._lock:
+            waiting, self._waiting = self._waiting, []
+        if not waiting:
+            return
+        try:
+            self._write(waiting)
+        except SQLAlchemyError:
+            log.warning("%d accesses could not be logged yet", len(waiting))
+            with self._lock:
+                self._waiting = waiting + self._waiting
+
+    def _write(self, waiting: list[Access]) -> None:
+        names = Access.__slots__
+        values = [{name: getattr(one, name) for name in names} for one in waiting]
+        used = {one.token_id: one.accessed_at for one in waiting if one.token_id is not None}
+        change = (
+            update(api_tokens)
+            .where(api_tokens.c.token_id == bindparam("used_id"))
+            .values(last_used_at=bindparam("used_at"))
+        )
+        with self._ledger.begin() as connection:
+            connection.execute(insert(access_log), values)
+            if used:
+                rows = [{"used_id": id, "used_at": at} for id, at in used.items()]
+                connection.execute(change, rows)
+
+    def _run(self) -> None:
+        while not self._stopped.wait(FLUSH_SECONDS):
+            self.flush()
