@@ -4,11 +4,11 @@ Readers get a version only when every dbt test passed at its newest run and the 
 marts hold. What is refused leaves them the version before, and says why in `operations`.
 """
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from datetime import datetime
 from typing import Literal
 
-from sqlalchemy import Engine, insert
+from sqlalchemy import Engine, RowMapping, insert
 
 from ledger.publications import Publication
 from ledger.quality import (
@@ -30,6 +30,7 @@ from quality import check, read_history
 from serving.publish import publish, refresh_operations, reject
 
 DBT = "dbt"
+MARTS = ("core", "health", "sales")
 SHOWN_RULES = 5
 SuiteName = Literal["raw", "marts"]
 TESTS = ("test", "unit_test")
@@ -83,23 +84,50 @@ def _failing_keys(target: Target, node: NodeRun) -> Iterator[str]:
 
 
 def check_and_record(
-    settings: Settings, ledger: Engine, run_id: str, suite: SuiteName, as_of: datetime
+    settings: Settings,
+    ledger: Engine,
+    run_id: str,
+    suite: SuiteName,
+    as_of: datetime,
+    tables: Collection[str] | None = None,
 ) -> SuiteResult:
-    """Run a suite of expectations and keep its verdicts."""
-    result = check(settings, suite, as_of=as_of, history=read_history(ledger, as_of))
+    """Run a suite of expectations, or its rules of some tables, and keep the verdicts.
+
+    Raises:
+        TargetError: the database cannot be read.
+    """
+    history = read_history(ledger, as_of)
+    result = check(settings, suite, as_of=as_of, tables=tables, history=history)
     record_outcomes(ledger, run_id, result, now())
+    if tables is None:
+        forget_other_rules(ledger, suite, {outcome.rule for outcome in result.outcomes})
     return result
 
 
 def audit_and_publish(
-    settings: Settings, ledger: Engine, run_id: str, as_of: datetime, build: BuildResult | None
+    settings: Settings,
+    ledger: Engine,
+    run_id: str,
+    as_of: datetime,
+    build: BuildResult | None,
+    *,
+    complete: bool = True,
 ) -> tuple[Publication | None, str | None]:
     """Publish what was built, or reject it; gives the version and the reason of a refusal.
+
+    Unless the audit is to be `complete`, expectations look at what was built, and at what they did
+    not like when they looked last.
 
     Raises:
         TargetError: the database cannot be read or written.
     """
-    reason = _fault(settings, ledger, run_id, as_of, build)
+    reason = _fault_of_dbt(ledger, build)
+    if reason is None:
+        tables = None if complete or build is None else _to_check(settings, ledger, build)
+        result = check_and_record(settings, ledger, run_id, "marts", as_of, tables)
+        if not result.succeeded:
+            rules = [outcome.rule for outcome in result.failures]
+            reason = f"expectations: {_names(rules)} failed"
     if reason is None:
         return publish(settings, ledger, run_id, as_of), None
     reject(ledger, run_id, as_of, reason)
@@ -107,21 +135,31 @@ def audit_and_publish(
     return None, reason
 
 
-def _fault(
-    settings: Settings, ledger: Engine, run_id: str, as_of: datetime, build: BuildResult | None
-) -> str | None:
-    """Why readers may not see this; None: they may."""
+def _fault_of_dbt(ledger: Engine, build: BuildResult | None) -> str | None:
+    """Why readers may not see this; None: as far as dbt's tests go, they may."""
     if build is not None and not build.succeeded:
         return f"dbt: {_names([node.name for node in build.nodes if node.failed])} failed"
-    with ledger.connect() as connection:
-        newest = newest_results(connection)
-    failing = [row["rule"] for row in newest if row["suite"] == DBT and row["status"] != PASSED]
+    failing = [row["rule"] for row in _failing(ledger, DBT)]
     if failing:
         return f"dbt: {_names(failing)} failed before, and did not run again; build everything"
-    result = check_and_record(settings, ledger, run_id, "marts", as_of)
-    if not result.succeeded:
-        return f"expectations: {_names([outcome.rule for outcome in result.failures])} failed"
     return None
+
+
+def _to_check(settings: Settings, ledger: Engine, build: BuildResult) -> set[str]:
+    """Tables that were built, by the names that readers know, or were not well before."""
+    published = {settings.working_schema(schema): schema for schema in MARTS}
+    built = set()
+    for node in build.nodes:
+        if node.resource_type == "model" and node.table:
+            schema, _, name = node.table.partition(".")
+            built.add(f"{published.get(schema, schema)}.{name}")
+    return built | {row["table_name"] for row in _failing(ledger, "marts")}
+
+
+def _failing(ledger: Engine, suite: str) -> list[RowMapping]:
+    with ledger.connect() as connection:
+        newest = newest_results(connection)
+    return [row for row in newest if row["suite"] == suite and row["status"] != PASSED]
 
 
 def _names(names: list[str]) -> str:

@@ -279,6 +279,8 @@ def _show(result: CycleResult, settings: Settings) -> None:
     if result.publication is not None:
         summary.print_publication(console, result.publication)
     errors = Console(stderr=True, markup=False, highlight=False)
+    for warning in result.warnings:
+        summary.print_warning(errors, warning)
     for error in result.errors:
         summary.print_error(errors, error)
 

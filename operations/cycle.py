@@ -29,7 +29,7 @@ from loaders.sources.base import configured
 from loaders.stream import LandedStream, StreamReader
 from loaders.sync import EntitySync, SourceSync
 from loaders.target import Target
-from operations.audit import audit_and_publish, record_build
+from operations.audit import audit_and_publish, check_and_record, record_build
 from operations.dbt_runner import BuildResult, build
 from operations.progress import Reporter
 
@@ -54,6 +54,8 @@ class CycleResult:
     build: BuildResult | None = None
     publication: Publication | None = None
     errors: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+    """What is amiss and holds nothing back."""
 
     @property
     def succeeded(self) -> bool:
@@ -87,6 +89,7 @@ class CycleResult:
             "run_id": self.run_id,
             "succeeded": self.succeeded,
             "errors": self.errors,
+            "warnings": self.warnings,
             "inbox": self.inbox and {"landed": self.inbox.landed, "dead": self.inbox.dead},
             "stream": self.stream and vars(self.stream.counts),
             "syncs": [_sync_json(sync) for sync in self.syncs],
@@ -159,6 +162,8 @@ def run_cycle(
                     _sync_one(sync, source.name, result, reporter)
                 if result.dead:
                     register_landed(Target(settings), ledger)
+                if result.syncs:
+                    _check_raw(settings, ledger, plan, result)
                 _build_if_asked(settings, plan, result, reporter)
                 if result.build is not None or plan.publishes:
                     _publish(settings, ledger, plan, result)
@@ -203,6 +208,19 @@ def _build_if_asked(
         _build(settings, plan, selectors, result, reporter)
 
 
+def _check_raw(settings: Settings, ledger: Engine, plan: Plan, result: CycleResult) -> None:
+    """Look at what landed. What is amiss is told, and does not hold the marts back."""
+    as_of = plan.as_of or result.started_at
+    try:
+        checked = check_and_record(settings, ledger, result.run_id, "raw", as_of)
+    except TargetError as error:
+        result.errors.append(str(error))
+        return
+    for outcome in checked.failures:
+        result.warnings.append(f"raw: {outcome.rule}: {outcome.observed or outcome.status}")
+        log.warning("raw: %s does not hold", outcome.rule)
+
+
 def _publish(settings: Settings, ledger: Engine, plan: Plan, result: CycleResult) -> None:
     """Keep what dbt said, audit the marts, and show them to readers if they pass."""
     try:
@@ -211,7 +229,7 @@ def _publish(settings: Settings, ledger: Engine, plan: Plan, result: CycleResult
             record_build(settings, ledger, result.run_id, result.build, complete=complete)
         as_of = plan.as_of or result.started_at
         result.publication, reason = audit_and_publish(
-            settings, ledger, result.run_id, as_of, result.build
+            *(settings, ledger, result.run_id, as_of, result.build), complete=plan.news is None
         )
     except TargetError as error:
         result.errors.append(str(error))

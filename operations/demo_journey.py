@@ -158,6 +158,8 @@ def _show_cycle(console: Console, result: CycleResult) -> None:
         summary.print_build(console, result.build)
     if result.publication is not None:
         summary.print_publication(console, result.publication)
+    for warning in result.warnings:
+        summary.print_warning(console, warning)
     for error in result.errors:
         summary.print_error(console, error)
 

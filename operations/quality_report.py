@@ -14,6 +14,7 @@ from ledger.quality import PASSED
 from ledger.runs import now, recorded_run
 from ledger.settings import Settings
 from operations.audit import SuiteName, check_and_record
+from quality import build_docs, read_history
 
 SUITES: tuple[SuiteName, ...] = ("raw", "marts")
 
@@ -38,10 +39,11 @@ def run_checks(settings: Settings, suite: str | None, wait_seconds: float) -> di
                     for outcome in result.outcomes:
                         plain = replace(outcome, failing_keys=())
                         outcomes.append({"suite": name, **vars(plain)})
+            docs = build_docs(settings, as_of=now(), history=read_history(ledger, now()))
         finally:
             ledger.dispose()
     succeeded = all(outcome["status"] == PASSED for outcome in outcomes)
-    return {"succeeded": succeeded, "outcomes": outcomes}
+    return {"succeeded": succeeded, "docs": str(docs), "outcomes": outcomes}
 
 
 def show(console: Console, report: dict[str, Any]) -> None:
@@ -60,3 +62,4 @@ def show(console: Console, report: dict[str, Any]) -> None:
             outcome["observed"] or "",
         )
     console.print(table)
+    console.print("As pages:", report["docs"], soft_wrap=True, highlight=False)

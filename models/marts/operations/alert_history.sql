@@ -1,4 +1,5 @@
--- One row a message and channel about a root cause: a problem, that it keeps coming and going, or the recovery.
+-- One row a message and channel about a root cause: a problem, that it keeps coming and going,
+-- or the recovery.
 with alerts as (
     select * from {{ ref('stg_ledger__alerts') }}
 ),

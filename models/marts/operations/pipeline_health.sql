@@ -1,4 +1,5 @@
--- One row a health check of the pipeline: whether it is well, what was measured, since when, and what to do.
+-- One row a health check of the pipeline: whether it is well, what was measured, since when,
+-- and what to do.
 with health_checks as (
     select * from {{ ref('stg_ledger__health_checks') }}
 ),

@@ -1,4 +1,5 @@
--- One row a version of the marts: published, so that readers see it until the next, or rejected, and why.
+-- One row a version of the marts: published, so that readers see it until the next, or
+-- rejected, and why.
 with publications as (
     select * from {{ ref('stg_ledger__publications') }}
 ),

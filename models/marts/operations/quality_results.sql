@@ -1,4 +1,5 @@
--- One row a rule and verdict, of dbt tests and expectations alike, for as long as the verdict lasts.
+-- One row a rule and verdict, of dbt tests and expectations alike, for as long as the verdict
+-- lasts.
 with quality_results as (
     select * from {{ ref('stg_ledger__quality_results') }}
 ),
