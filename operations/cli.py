@@ -13,6 +13,7 @@ from rich.console import Console
 from ledger.errors import WarehouseError
 from ledger.settings import Settings, load_settings
 from operations import (
+    dashboard_command,
     dead_letter_commands,
     demo_journey,
     export_command,
@@ -237,6 +238,22 @@ def stream(
     require_real_home(settings)
     set_up_logs(as_json=as_json)
     consume(settings, configured_service())
+
+
+@app.command(epilog="Example: warehouse dashboard --port 8501")
+def dashboard(
+    port: Annotated[
+        int, typer.Option(help="Port on this machine.", min=1)
+    ] = dashboard_command.DEFAULT_PORT,
+    no_browser: Annotated[
+        bool, typer.Option("--no-browser", help="Only serve; open no browser.")
+    ] = False,
+) -> None:
+    """Look at company health, sales and the pipeline in the browser."""
+    settings = load_settings()
+    raise typer.Exit(
+        dashboard_command.serve_dashboard(settings, port, opens_browser=not no_browser)
+    )
 
 
 def main() -> None:

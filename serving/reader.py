@@ -39,6 +39,17 @@ class Reader:
         """Rows of a query with `?` parameters."""
         return _fetch(self.connection, query, parameters)
 
+    def fetch_named(
+        self, query: str, parameters: Sequence[Any] = ()
+    ) -> tuple[list[tuple[Any, ...]], list[str]]:
+        """Rows of a query, and the names of its columns."""
+        if self.engine == "duckdb":
+            cursor = self.connection.execute(query, list(parameters))
+            return list(cursor.fetchall()), [column[0] for column in cursor.description]
+        with self.connection.cursor() as cursor:
+            cursor.execute(query.replace("%", "%%").replace("?", "%s"), tuple(parameters))
+            return list(cursor.fetchall()), [column.name for column in cursor.description]
+
 
 @contextmanager
 def open_published(settings: Settings) -> Iterator[Reader]:

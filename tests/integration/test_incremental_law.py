@@ -105,7 +105,7 @@ def test_incremental_equals_full_refresh_on_both_engines(
     incremental, full = stepwise.dump(), rebuilt.dump()
     assert sorted(incremental) == sorted(full)
     for table, rows in full.items():
-        if table == "health.company_health_history":
+        if table.startswith("health.company_health_") and table.endswith("_history"):
             continue  # A day that was not built has no row: see the test below.
         assert incremental[table] == rows, f"{table}: incremental on {stepwise.target.name}"
     stepwise.dbt("run", as_of=journey.as_of, full=True)

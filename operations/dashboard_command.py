@@ -1,0 +1,40 @@
+"""`warehouse dashboard`: Streamlit in a process of its own, on the published marts."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import serving.dashboard
+from ledger.settings import Settings
+
+APP = Path(serving.dashboard.__file__).parent / "app.py"
+DEFAULT_PORT = 8501
+
+
+def command_line(port: int, *, opens_browser: bool) -> list[str]:
+    """What starts it: local, quiet, and without a word to anybody."""
+    options = {
+        "server.address": "127.0.0.1",
+        "server.port": port,
+        "server.headless": not opens_browser,
+        "server.fileWatcherType": "none",
+        "browser.gatherUsageStats": False,
+        "client.toolbarMode": "minimal",
+        "client.showErrorDetails": "none",
+    }
+    given = [f"--{name}={str(value).lower()}" for name, value in options.items()]
+    return [sys.executable, "-m", "streamlit", "run", str(APP), *given]
+
+
+def address(port: int = DEFAULT_PORT) -> str:
+    """Where the browser finds it."""
+    return f"http://127.0.0.1:{port}"
+
+
+def serve_dashboard(settings: Settings, port: int, *, opens_browser: bool) -> int:
+    """Serve it until it is interrupted; gives Streamlit's exit code."""
+    environment = os.environ | {"WAREHOUSE_HOME": str(settings.home)}
+    return subprocess.run(
+        command_line(port, opens_browser=opens_browser), env=environment, check=False
+    ).returncode
