@@ -2,12 +2,10 @@
 
 import streamlit as st
 
-from serving.dashboard.pages import company, health, pipeline, sales
 from serving.dashboard.parts import STYLE
+from serving.dashboard.views import company, health, pipeline, sales
 
-st.set_page_config(
-    page_title="Customer health", page_icon=":material/monitor_heart:", layout="wide"
-)
+st.set_page_config(page_title="Customer health", layout="wide")
 st.html(STYLE)
 st.navigation(
     [

@@ -44,7 +44,8 @@ def score_distribution(companies: pd.DataFrame) -> alt.Chart:
 
 def score_trend(trend: pd.DataFrame) -> alt.LayerChart:
     """Average score by day, above the number of companies in each band."""
-    base = alt.Chart(trend).encode(x=alt.X("as_of_date:T", title=None))
+    days = alt.Axis(format="%d %b", labelOverlap=True)
+    base = alt.Chart(trend).encode(x=alt.X("yearmonthdate(as_of_date):T", title=None, axis=days))
     bars = base.mark_bar(opacity=0.5).encode(
         y=alt.Y("companies:Q", title="Companies"),
         color=alt.Color("health_band:N", scale=band_scale(), title="Band"),
@@ -78,7 +79,7 @@ def bars(data: pd.DataFrame, x: str, y: str, title: str) -> alt.Chart:
         .mark_bar(color=LINE)
         .encode(
             x=alt.X(f"{x}:Q", title=title),
-            y=alt.Y(f"{y}:N", sort="-x", title=None),
+            y=alt.Y(f"{y}:N", sort="-x", title=None, axis=alt.Axis(labelOverlap=False)),
             tooltip=list(data.columns),
         )
         .properties(height=max(120, 32 * len(data)))
@@ -127,15 +128,19 @@ def _numbers() -> dict[str, str]:
     for code, country in countries.items():
         number = f"{int(country['isonumeric']):03d}"
         for name in (code, country["iso3"], country["name"]):
-            found[name.casefold()] = number
+            found[_folded(name)] = number
     with ALIASES.open(newline="") as file:
         for row in csv.DictReader(file):
-            code = row["country_code"].casefold()
+            code = _folded(row["country_code"])
             if code in found:
-                found[row["alias"].casefold()] = found[code]
+                found[_folded(row["alias"])] = found[code]
     return found
+
+
+def _folded(name: str) -> str:
+    return name.strip().casefold().removeprefix("the ")
 
 
 def country_number(spelled: str | None) -> str | None:
     """The map's id of a country however it is spelled; None if it is none."""
-    return None if spelled is None else _numbers().get(spelled.strip().casefold())
+    return None if spelled is None else _numbers().get(_folded(spelled))

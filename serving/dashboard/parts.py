@@ -1,8 +1,9 @@
 """What the pages share: one version, its age, figures, charts that can be read as tables."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from html import escape
 from typing import Any
 
 import altair as alt
@@ -23,6 +24,12 @@ STYLE = """
     }
     .stMain, .stApp { position: static; overflow: visible }
 }
+table.plain { border-collapse: collapse; width: 100%; font-size: 0.875rem }
+table.plain th { text-align: left; font-weight: 600; border-bottom: 2px solid #bbb }
+table.plain th, table.plain td { padding: 0.3rem 0.5rem; vertical-align: top }
+table.plain td { border-bottom: 1px solid #ddd }
+table.plain td.number { text-align: right; font-variant-numeric: tabular-nums }
+p.note { color: #555; font-size: 0.875rem }
 </style>
 """
 
@@ -44,7 +51,7 @@ def _show_age(reader: Reader) -> None:
     publication = reader.publication
     age = datetime.now(UTC) - publication.created_at
     minutes = int(age.total_seconds() // 60)
-    shown = f"{minutes} minutes" if minutes < 120 else f"{minutes // 60} hours"
+    shown = f"{minutes} min" if minutes < 120 else f"{minutes // 60} h"
     told = (
         f"Version {publication.version}, as of {publication.as_of:%Y-%m-%d %H:%M} UTC, "
         f"published {shown} ago"
@@ -84,17 +91,39 @@ def chart(title: str, data: pd.DataFrame, draw: Callable[[pd.DataFrame], Any], e
 
 
 def table(data: pd.DataFrame, empty: str = "None.") -> None:
-    """A plain table, which a screen reader can read and paper can hold."""
+    """A plain table, which a screen reader can read and paper can hold.
+
+    What is in it comes from outside: it is escaped, and never read as Markdown or HTML.
+    """
     if data.empty:
         st.caption(empty)
         return
-    shown = data.rename(columns=lambda name: str(name).replace("_", " "))
-    st.table(shown.map(_text), border="horizontal", hide_index=True)
+    head = "".join(f'<th scope="col">{escape(_label(name))}</th>' for name in data.columns)
+    rows = "".join(_row(row) for row in data.itertuples(index=False))
+    st.html(f'<table class="plain"><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>')
+
+
+def note(text: str) -> None:
+    """A remark that quotes what comes from outside."""
+    st.html(f'<p class="note">{escape(text)}</p>')
+
+
+def _row(row: Iterable[Any]) -> str:
+    return "<tr>" + "".join(_cell(value) for value in row) + "</tr>"
+
+
+def _cell(value: Any) -> str:
+    kind = ' class="number"' if isinstance(value, int | float) else ""
+    return f"<td{kind}>{escape(_text(value))}</td>"
+
+
+def _label(name: Any) -> str:
+    return str(name).replace("_", " ")
 
 
 def _text(value: Any) -> str:
     if value is None or value is pd.NaT or (isinstance(value, float) and pd.isna(value)):
-        return "-"
+        return ""
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, float):

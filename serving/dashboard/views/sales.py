@@ -6,7 +6,7 @@ import pandas as pd
 import streamlit as st
 
 from serving.dashboard import charts
-from serving.dashboard.parts import chart, figures, page, table
+from serving.dashboard.parts import chart, figures, note, page, table
 from serving.dashboard.queries import (
     DAILY_SALES,
     NEWEST_SALE,
@@ -30,7 +30,7 @@ def show() -> None:
         ((revenue, orders),) = reader.fetch(SALES_TOTALS)
         figures(
             {
-                "Revenue": f"{revenue:,.2f}",
+                "Revenue": f"{revenue:,.0f}",
                 "Orders": f"{orders:,}",
                 "Average order": f"{revenue / orders:,.2f}" if orders else "-",
                 "Newest day": str(newest),
@@ -67,4 +67,4 @@ def _regions(regions: pd.DataFrame) -> None:
     if not unplaced.empty:
         names = ", ".join(unplaced["country"])
         total = unplaced["total_revenue"].sum()
-        st.caption(f"Not on the map, as no country is spelled so: {names} ({total:,.2f}).")
+        note(f"Not on the map, as no country is spelled so: {names} ({total:,.2f}).")

@@ -1,0 +1,194 @@
+"""The dashboard: its figures are the marts', on both engines and in a browser with no network."""
+
+import os
+import re
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import httpx
+import pandas as pd
+import pytest
+from playwright.sync_api import sync_playwright
+from sqlalchemy import update
+from streamlit.testing.v1 import AppTest
+from support.modelled import ModelledWarehouse
+from support.warehouse import Warehouse
+
+from demo import DemoServer, advance, generate
+from ledger.settings import Settings
+from ledger.tables import publications
+from operations.dashboard_command import command_line
+from serving.dashboard.charts import country_number, world_map
+from serving.publish import publish, refresh_operations
+from serving.reader import open_published
+
+AS_OF = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium")
+OFFLINE = (
+    *("--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run"),
+    *("--disable-component-update", "--disable-sync"),
+)
+SECONDS = 60
+PAGES = ("health", "company", "sales", "pipeline")
+
+
+@pytest.fixture
+def published(
+    warehouse: Warehouse, serve: Callable[..., DemoServer], monkeypatch: pytest.MonkeyPatch
+) -> Settings:
+    """Two days of data, published; the environment points at it."""
+    store = generate(7, 0.05, AS_OF - timedelta(days=1))
+    serve(store)
+    settings = warehouse.settings
+    warehouse.sync()
+    modelled = ModelledWarehouse(settings)
+    modelled.dbt("run", as_of=AS_OF - timedelta(days=1))
+    advance(store, 7, 0.05, AS_OF)
+    warehouse.sync()
+    modelled.dbt("run", as_of=AS_OF)
+    publish(settings, warehouse.ledger, "a-run", AS_OF)
+    point_at(settings, monkeypatch)
+    return settings
+
+
+def point_at(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WAREHOUSE_HOME", str(settings.home))
+    monkeypatch.setenv("WAREHOUSE_TARGET", settings.target)
+    if settings.postgres_url is not None:
+        url = settings.postgres_url.render_as_string(hide_password=False)
+        monkeypatch.setenv("WAREHOUSE_POSTGRES_URL", url)
+
+
+def view(page: str) -> AppTest:
+    """A page as Streamlit runs it, without a browser."""
+    script = f"from serving.dashboard.views.{page} import show\nshow()"
+    return AppTest.from_string(script, default_timeout=SECONDS).run()
+
+
+def figures(app: AppTest) -> dict[str, str]:
+    assert not app.exception
+    return {metric.label: metric.value for metric in app.metric}
+
+
+def ask(settings: Settings, query: str) -> tuple[object, ...]:
+    with open_published(settings) as reader:
+        (row,) = reader.fetch(query)
+    return row
+
+
+@pytest.mark.long
+def test_the_figures_are_those_of_the_marts(
+    published: Settings, warehouse: Warehouse, tmp_path: Path
+) -> None:
+    (count, average, at_risk) = ask(
+        published,
+        "select count(*), avg(health_score),"
+        " sum(case when health_band = 'at_risk' then 1 else 0 end)"
+        " from health.company_health_metrics",
+    )
+    health = figures(view("health"))
+    assert health["Companies"] == f"{count:,}"
+    assert health["Average score"] == f"{float(str(average)):.1f}"
+    assert health["At risk"] == str(at_risk)
+    revenue, orders = ask(
+        published, "select sum(total_revenue), sum(order_count) from sales.daily_sales"
+    )
+    sales = figures(view("sales"))
+    assert sales["Revenue"] == f"{revenue:,.0f}"
+    assert sales["Orders"] == f"{orders:,}"
+    (score,) = ask(
+        published,
+        "select health_score from health.company_health_metrics"
+        " order by health_score, company_name limit 1",
+    )
+    assert figures(view("company"))["Score"] == str(score)
+    assert figures(view("pipeline"))["Open dead letters"]
+    _in_a_browser(published, {"Companies": f"{count:,}", "At risk": str(at_risk)}, tmp_path)
+    _when_old(published, warehouse)
+
+
+def _in_a_browser(settings: Settings, shown: dict[str, str], folder: Path) -> None:
+    """The same figures on the page, nothing fetched from elsewhere, and nothing in red."""
+    if CHROMIUM is None:
+        pytest.skip("no Chromium: install Debian's `chromium`, or set CHROMIUM to one")
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    process = subprocess.Popen(command_line(port, opens_browser=False))
+    try:
+        _wait_for(f"http://127.0.0.1:{port}/_stcore/health")
+        with sync_playwright() as playwright:
+            browser = playwright.chromium.launch(executable_path=CHROMIUM, args=list(OFFLINE))
+            page = browser.new_page(viewport={"width": 1300, "height": 1000})
+            foreign = []
+            page.on("request", lambda request: foreign.append(request.url))
+            for path in ("", *PAGES[1:]):
+                page.goto(f"http://127.0.0.1:{port}/{path}")
+                page.wait_for_selector("[data-testid=stMetricValue]", timeout=SECONDS * 1000)
+                assert page.locator("[data-testid=stException]").count() == 0
+                if path == "":
+                    for label, value in shown.items():
+                        metric = page.locator("[data-testid=stMetric]", has_text=label).first
+                        assert value in metric.inner_text()
+            # A keyboard reaches the pages.
+            page.keyboard.press("Tab")
+            assert page.evaluate("document.activeElement !== document.body")
+            browser.close()
+        local = re.compile(rf"(http|ws)://127\.0\.0\.1:{port}/|data:|blob:")
+        assert [url for url in foreign if not local.match(url)] == []
+    finally:
+        process.terminate()
+        process.wait(timeout=10)
+
+
+def _wait_for(url: str) -> None:
+    deadline = time.monotonic() + SECONDS
+    while True:
+        try:
+            if httpx.get(url, trust_env=False).is_success:
+                return
+        except httpx.HTTPError:
+            pass
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+
+
+def _when_old(settings: Settings, warehouse: Warehouse) -> None:
+    """Old figures say so."""
+    with warehouse.ledger.begin() as connection:
+        long_ago = datetime.now(UTC) - timedelta(days=3)
+        connection.execute(update(publications).values(created_at=long_ago))
+    refresh_operations(settings, warehouse.ledger)
+    assert any("Old figures" in warning.value for warning in view("health").warning)
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_an_empty_warehouse_says_what_to_do(
+    page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    point_at(Settings(tmp_path), monkeypatch)
+    app = view(page)
+    assert not app.exception
+    assert "warehouse run" in app.warning[0].value
+
+
+def test_countries_are_placed_however_they_are_spelled() -> None:
+    same = ("US", "usa", " United States ", "America")
+    assert {country_number(name) for name in same} == {"840"}
+    assert country_number("Netherlands") == country_number("The Netherlands") == "528"
+    assert country_number("Unknown") is country_number(None) is None
+    regions = pd.DataFrame(
+        {
+            "country": ["US", "USA", "Nowhere"],
+            "customer_count": [1, 2, 3],
+            "total_revenue": [10.0, 20.0, 30.0],
+        }
+    )
+    chart, unplaced = world_map(regions)
+    assert list(unplaced["country"]) == ["Nowhere"]
+    assert '"total_revenue": 30.0' in chart.to_json()
