@@ -16,6 +16,7 @@ from operations import (
     dashboard_command,
     dead_letter_commands,
     demo_journey,
+    docs_command,
     export_command,
     health_report,
     init_home,
@@ -254,6 +255,16 @@ def dashboard(
     raise typer.Exit(
         dashboard_command.serve_dashboard(settings, port, opens_browser=not no_browser)
     )
+
+
+@app.command(epilog="Example: warehouse docs --wait 600")
+def docs(wait: WaitOption = 0, as_json: JsonOption = False) -> None:
+    """Write dbt docs and Data Docs, and one page that links them and the dashboard."""
+    page = docs_command.write_docs(load_settings(), wait)
+    if as_json:
+        _print_json({"succeeded": True, "page": str(page)})
+    else:
+        typer.echo(f"Open {page}")
 
 
 def main() -> None:

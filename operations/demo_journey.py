@@ -24,6 +24,7 @@ from ledger.errors import SettingsError, SourceUnavailable
 from ledger.settings import Settings
 from operations import summary
 from operations.cycle import CycleResult, Plan, run_cycle
+from operations.dashboard_command import address
 from operations.dbt_runner import PROJECT
 from operations.home import prepare_demo_home
 from operations.progress import Reporter
@@ -171,6 +172,8 @@ def _show_marts(console: Console, settings: Settings, reader: Reader) -> None:
     summary.print_daily_sales(console, reader)
     console.print("The database:", _database(settings), soft_wrap=True, highlight=False)
     console.print("Open it with:", _opener(settings), soft_wrap=True, highlight=False)
+    command = f"WAREHOUSE_HOME={settings.home} {sys.executable} -m operations.cli dashboard"
+    console.print("The dashboard, at", f"{address()}:", command, soft_wrap=True, highlight=False)
 
 
 def _database(settings: Settings) -> str:

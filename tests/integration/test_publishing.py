@@ -254,6 +254,7 @@ def test_a_publication_that_dies_on_postgres_leaves_nothing(
 def test_columns_that_change_are_published(built: tuple[ModelledWarehouse, Engine]) -> None:
     warehouse, ledger = built
     settings = warehouse.settings
+    set_state(warehouse, 1)
     publish(settings, ledger, "run", AS_OF)
     warehouse.execute("alter table sales.daily_sales add column note text")
     warehouse.execute("update sales.daily_sales set note = 'new'")

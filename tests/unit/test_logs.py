@@ -2,6 +2,7 @@
 
 import json
 import logging
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,17 @@ SPOKEN = (
     *("planted-api-token", "whsec_planted1", "whsec_planted2", "planted-password"),
     *("planted/slack/path", "planted-mail", "planted-redis", "planted-in-toml"),
 )
+
+
+@pytest.fixture(autouse=True)
+def own_logging() -> Iterator[None]:
+    """What a test sets up ends with it."""
+    root, project = logging.getLogger(), logging.getLogger("warehouse")
+    handlers, levels = root.handlers[:], (root.level, project.level)
+    yield
+    root.handlers[:] = handlers
+    root.setLevel(levels[0])
+    project.setLevel(levels[1])
 
 
 @pytest.fixture(autouse=True)
