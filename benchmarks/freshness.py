@@ -1,8 +1,8 @@
 """From 2xx to visible: 200 events a second, until each is in a mart; and the recovery from a kill.
 
-Service and reader share this process (DuckDB's file has one owner); the load has its own. The
-latency of an event is from its answer to the first look, four a second, that finds it in
-`core.fct_feedback`; the health score of its company is built right after, in the same cycle, and
+Service and reader share this process; the load has its own. The reader sees what any reader sees:
+the published version. The latency of an event is from its answer to the first look, four a second,
+that finds it in `core.fct_feedback`; the health score of its company is built right after, in the same cycle, and
 `health.company_health_metrics` is what ends the wait.
 """
 
@@ -18,9 +18,9 @@ from benchmarks.load import COMPANIES, SECRET
 from benchmarks.measure import figure, quick
 from benchmarks.raw_rows import warehouse_with_feedback
 from ledger.settings import Settings
-from loaders.target import Target
 from operations.service.serve import Service
 from operations.service.settings import ServiceSettings
+from serving.reader import open_published
 
 RATE = 200
 GOAL_SECONDS = 10.0
@@ -36,7 +36,7 @@ class Watch:
     """Notes how many events are visible, and since when."""
 
     def __init__(self, settings: Settings) -> None:
-        self._target = Target(settings)
+        self._settings = settings
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run)
         self.counts: list[int] = []
@@ -52,7 +52,8 @@ class Watch:
 
     def _run(self) -> None:
         while not self._stop.wait(0.25):
-            found = self._target.fetch(VISIBLE)
+            with open_published(self._settings) as reader:
+                found = reader.fetch(VISIBLE)
             self.counts.append(int(found[0][0]) if found else 0)
             self.times.append(time.time())
 

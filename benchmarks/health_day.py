@@ -16,7 +16,7 @@ FIRST, SECOND = datetime(2026, 1, 1, tzinfo=UTC), datetime(2026, 1, 2, tzinfo=UT
 MODELS = ("+company_health_metrics", "company_health_components")
 RESULT = """
     select company_id, health_score, event_count_90d, status_score, engaged_users, last_event_at
-    from health.company_health_metrics order by company_id
+    from {schema}.company_health_metrics order by company_id
 """
 
 
@@ -47,9 +47,10 @@ def measure(engine: str, companies: int, events: int) -> tuple[float, float]:
         moment = SECOND.isoformat()
         filler.feedback("3.0", events, events + day, companies=companies, day=moment)
         forward = seconds(lambda: dbt_run(settings, manifest, SECOND, full_refresh=False))
-        moved = filler.rows(RESULT)
+        result = RESULT.format(schema=settings.working_schema("health"))
+        moved = filler.rows(result)
         full = seconds(lambda: dbt_run(settings, manifest, SECOND, full_refresh=True))
-        assert filler.rows(RESULT) == moved
+        assert filler.rows(result) == moved
     return forward, full
 
 

@@ -38,7 +38,8 @@ def measure(engine: str, facts: int) -> tuple[float, float]:
                 f"{number}.0", 0, orders, version=f"2026-01-0{number + 1}T00:00:00Z", step=step
             )
             times.append(seconds(lambda: dbt_run(settings, manifest, full_refresh=False)))
-        found = filler.rows("select count(*) from core.fct_sales")[0][0]
+        core = settings.working_schema("core")
+        found = filler.rows(f"select count(*) from {core}.fct_sales")[0][0]
         assert found == orders * ITEMS_AN_ORDER, found
     return min(times), full
 

@@ -13,7 +13,7 @@ from benchmarks.load import COMPANIES
 from benchmarks.measure import figure, quick
 from benchmarks.raw_rows import warehouse_with_feedback
 from ledger.settings import Settings
-from loaders.target import Target
+from serving.reader import open_published
 
 GOAL_SECONDS = 30.0
 
@@ -41,7 +41,8 @@ def measure(engine: str, events: int, older: int) -> float:
         passed = time.perf_counter() - killed
         server.kill()
         server.wait()
-        found = Target(settings).fetch(VISIBLE)[0][0]
+        with open_published(settings) as reader:
+            found = reader.fetch(VISIBLE)[0][0]
         assert found == events, found
     return passed
 

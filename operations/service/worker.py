@@ -70,6 +70,8 @@ class Worker:
         self._due: set[str] = set()
         self._news: frozenset[str] | None = None
         """Raw tables that no build has seen; None: nothing was built yet."""
+        self._is_refused = False
+        """Whether the newest build did not reach readers."""
         self._failures = 0
         self._is_busy = False
 
@@ -158,7 +160,8 @@ class Worker:
             maintain(self._settings, dry_run=False, wait_seconds=LOCK_SECONDS)
         self.told_waiting(waiting_count(self._ledger))
         self._due.clear()
-        self._news = self._unbuilt(plan.news, result)
+        self._is_refused = result.build is not None and result.publication is None
+        self._news = None if self._is_refused else self._unbuilt(plan.news, result)
         if result.errors:
             raise WarehouseError("; ".join(result.errors))
 
@@ -193,7 +196,9 @@ class Worker:
             manifest=self._manifest,
         )
         if self._news is None or "build" in self._due:
-            return replace(plan, news=None, selectors=(), tests="build" in self._due)
+            # What was refused is tried again as a whole, so that every test that failed runs again.
+            tests = "build" in self._due or self._is_refused
+            return replace(plan, news=None, selectors=(), tests=tests)
         return plan
 
     def _sources(self) -> list[str]:

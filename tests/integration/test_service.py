@@ -12,11 +12,12 @@ from support.push import SECRET, Sender, company, feedback
 from support.warehouse import Warehouse
 
 from demo import DemoServer, Store
-from ledger.errors import SettingsError
+from ledger.errors import SettingsError, TargetError
 from ledger.tables import pipeline_runs
 from operations.service.schedule import Schedule
 from operations.service.serve import Service
 from operations.service.settings import ServiceSettings, configured_service
+from serving.reader import open_published
 
 SECONDS = 60.0
 TOKEN = "a-token"
@@ -94,6 +95,32 @@ def test_a_failed_build_is_made_good_by_the_next_cycle(
         assert not opened.is_idle
     wait_for(lambda: settled(opened))
     assert warehouse.value("select count(*) from health.company_health_metrics") == 1
+
+
+def test_what_could_not_be_published_is_published_without_a_new_event(
+    warehouse: Warehouse,
+    service: tuple[Service, Sender, Store],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    opened, sender, _ = service
+    with monkeypatch.context() as full:
+        full.setattr("operations.audit.publish", _full)
+        sender.send("crm", "company.created", company(), "e1")
+        wait_for(lambda: "No space left" in caplog.text)
+        assert not opened.is_idle
+        with open_published(warehouse.settings) as reader:
+            assert reader.fetch(
+                "select count(*) from core.dim_company where company_id = 'c1'"
+            ) == [(0,)]
+    wait_for(lambda: settled(opened))
+    with open_published(warehouse.settings) as reader:
+        scores = reader.fetch("select company_id from health.company_health_metrics")
+    assert scores == [("c1",)]
+
+
+def _full(*_: object, **__: object) -> None:
+    raise TargetError("the marts could not be published: No space left on device")
 
 
 def _failing(*_: object, **__: object) -> None:
