@@ -25,6 +25,7 @@ SCRIPTS = (
     "recovery",
     "stream",
     "quality",
+    "publishing",
     "exports",
     "metrics_api",
 )

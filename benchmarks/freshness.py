@@ -2,8 +2,8 @@
 
 Service and reader share this process; the load has its own. The reader sees what any reader sees:
 the published version. The latency of an event is from its answer to the first look, four a second,
-that finds it in `core.fct_feedback`; the health score of its company is built right after, in the same cycle, and
-`health.company_health_metrics` is what ends the wait.
+that finds it in `core.fct_feedback`; the health score of its company is built right after, in the
+same cycle, and `health.company_health_metrics` is what ends the wait.
 """
 
 import bisect
