@@ -131,6 +131,8 @@ def invoke(
     shutil.copyfile(PROJECT / "profiles.example.yml", profiles / "profiles.yml")
     os.environ.update(_environment(settings))
     callbacks = [_progress(node_done)] if node_done else []
+    # `parse` has written it down already, and that takes longer than a model.
+    written = [] if manifest is None else ["--no-write-json"]
     runner = dbtRunner(manifest=manifest, callbacks=callbacks)
     outcome = runner.invoke(
         [
@@ -138,6 +140,7 @@ def invoke(
             "none",
             "--log-path",
             str(settings.home / "logs"),
+            *written,
             *arguments,
             "--target",
             settings.target,

@@ -24,7 +24,7 @@ from ledger.tables import pipeline_runs, sync_log
 
 AS_OF = datetime(2026, 1, 1, tzinfo=UTC)
 COMMERCE = SOURCES["commerce"]
-KILLS = int(os.environ.get("KILLS") or 12)
+KILLS = int(os.environ.get("KILLS") or 8)
 KILLS_A_CHECK = 8
 SECONDS = 60.0
 FACTS = """

@@ -5,6 +5,7 @@ import re
 import shutil
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -67,7 +68,12 @@ def point_at(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
 def view(page: str) -> AppTest:
     """A page as Streamlit runs it, without a browser."""
     script = f"from serving.dashboard.views.{page} import show\nshow()"
-    return AppTest.from_string(script, default_timeout=SECONDS).run()
+    main = sys.modules["__main__"]
+    try:
+        return AppTest.from_string(script, default_timeout=SECONDS).run()
+    finally:
+        # Streamlit leaves its script there, and a process that a test starts later looks for it.
+        sys.modules["__main__"] = main
 
 
 def figures(app: AppTest) -> dict[str, str]:
@@ -108,7 +114,9 @@ def test_the_figures_are_those_of_the_marts(
     )
     assert figures(view("company"))["Score"] == str(score)
     assert figures(view("pipeline"))["Open dead letters"]
-    _in_a_browser(published, {"Companies": f"{count:,}", "At risk": str(at_risk)}, tmp_path)
+    if published.postgres_url is None:
+        # The page is the same on both: the figures above are each engine's own.
+        _in_a_browser(published, {"Companies": f"{count:,}", "At risk": str(at_risk)}, tmp_path)
     _when_old(published, warehouse)
 
 

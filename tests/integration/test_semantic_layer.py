@@ -16,7 +16,7 @@ from support.modelled import ModelledWarehouse
 from support.warehouse import Warehouse
 
 from demo import DemoServer, generate
-from operations.dbt_runner import PROJECT
+from operations.dbt_runner import PROJECT, invoke
 from serving.exports import ExportRequest, export_of
 from serving.metrics import compute
 from serving.pool import ReaderPool
@@ -58,6 +58,7 @@ def test_figures_are_those_of_the_marts(
     modelled = ModelledWarehouse(settings)
     modelled.dbt("run", as_of=AS_OF)
     publish(settings, warehouse.ledger, "a-run", AS_OF)
+    assert invoke(settings, ["parse"]).success
     manifest = settings.home / "target" / "semantic_manifest.json"
     layer = SemanticFile(manifest, settings.engine_name).layer()
     pool = ReaderPool(settings)
