@@ -1,6 +1,6 @@
 """Metrics in SQL: the semantic layer of the dbt project ─▶ one statement over the published marts.
 
-MetricFlow reads `semantic_manifest.json`, which dbt writes when it parses, and gives the SQL; nothing of
+MetricFlow reads `semantic_manifest.json`, written when dbt parses, and gives the SQL; nothing of
 dbt runs here. Names come from the manifest alone, so a request cannot bring SQL in; its values are
 bound as parameters. A statement is made once and kept: making it takes MetricFlow 10 to 50 ms.
 """
