@@ -1,8 +1,9 @@
 """Publishing on DuckDB: working file ─▶ a file of its own ─▶ one atomic switch of a link.
 
-`<home>/published.duckdb` links to `<home>/published/<version>.duckdb`. A file is complete and on
-disk before the link names it, and is never written again: whoever has it open keeps it, also after
-it was removed. While a publication is written the working file belongs to this process anyway.
+`<home>/published.duckdb` links to `<home>/published/<version>/published.duckdb`, so that the
+database is called `published` in every version. A file is complete and on disk before the link
+names it, and is never written again: whoever has it open keeps it, also after it was removed. While
+a publication is written the working file belongs to this process anyway.
 """
 
 import os
@@ -58,8 +59,8 @@ def refresh_operations(settings: Settings, ledger: Engine) -> None:
     """Show the newest `operations` beside the marts that readers have."""
     _adopt(settings, ledger)
     shown = settings.published_path.resolve()
-    version, _, number = shown.stem.partition(".")
-    draft = shown.with_suffix(".draft")
+    version, _, number = shown.parent.name.partition(".")
+    draft = _folder(settings) / f"{version}.draft"
     with _working(settings, draft, shown) as database, ledger.connect() as connection:
         database.execute(f"drop schema if exists published.{OPERATIONS} cascade")
         _copy_operations(database, connection)
@@ -140,14 +141,16 @@ def _show(settings: Settings, draft: Path, name: str) -> None:
     """From here on readers see the file."""
     with draft.open("rb") as file:
         os.fsync(file.fileno())
-    final = draft.with_name(f"{name}.duckdb")
+    final = draft.with_name(name) / settings.published_path.name
+    final.parent.mkdir(exist_ok=True)
     draft.chmod(0o444)
     draft.replace(final)
     link = settings.published_path.with_suffix(".link")
     link.unlink(missing_ok=True)
     link.symlink_to(final.relative_to(settings.home))
     link.replace(settings.published_path)
-    _sync_folder(settings.home)
+    for folder in (final.parent, final.parents[1], settings.home):
+        _sync_folder(folder)
 
 
 def _adopt(settings: Settings, ledger: Engine) -> None:
@@ -156,7 +159,7 @@ def _adopt(settings: Settings, ledger: Engine) -> None:
     if not shown.exists():
         return
     known = current_publication(ledger)
-    version = int(shown.stem.partition(".")[0])
+    version = int(shown.parent.name.partition(".")[0])
     if known is not None and known.version >= version:
         return
     with connect_duckdb(shown, read_only=True) as database:
@@ -175,9 +178,10 @@ def clean(settings: Settings) -> None:
     """Remove old copies and unfinished ones; the shown one and the two before it stay."""
     folder = _folder(settings)
     shown = settings.published_path.resolve()
-    for path in sorted(folder.glob("*.duckdb"))[:-KEPT_FILES]:
-        if path != shown:
-            path.unlink()
+    versions = sorted(path for path in folder.iterdir() if path.is_dir())
+    for path in versions[:-KEPT_FILES]:
+        if path != shown.parent:
+            shutil.rmtree(path)
     for path in (*folder.glob("*.draft"), *folder.glob("*.wal")):
         path.unlink()
 

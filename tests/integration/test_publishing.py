@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 
 import pytest
-from sqlalchemy import Engine, select
+from sqlalchemy import Engine, NullPool, create_engine, inspect, select, text
 from support.modelled import ModelledWarehouse
 
 from ledger.engine import open_ledger
@@ -228,7 +228,7 @@ def test_a_publication_that_dies_at_any_step_is_healed_by_the_next(
     assert current_publication(ledger) == last
     folder = settings.home / "published"
     assert not list(folder.glob("*.draft"))
-    assert len(list(folder.glob("*.duckdb"))) <= publish_duckdb.KEPT_FILES + 1
+    assert len(list(folder.glob("*/*.duckdb"))) <= publish_duckdb.KEPT_FILES + 1
 
 
 def test_a_publication_that_dies_on_postgres_leaves_nothing(
@@ -265,3 +265,23 @@ def test_columns_that_change_are_published(built: tuple[ModelledWarehouse, Engin
     finally:
         warehouse.execute("alter table sales.daily_sales drop column note")
         publish(settings, ledger, "run", AS_OF)
+
+
+def test_bi_tools_read_by_sqlalchemy(built: tuple[ModelledWarehouse, Engine]) -> None:
+    """As Superset and Metabase do: the address, the catalogue, a question, then a new version."""
+    warehouse, ledger = built
+    settings = warehouse.settings
+    for state in (1, 2):
+        set_state(warehouse, state)
+        publish(settings, ledger, "run", AS_OF)
+        address = f"duckdb:///{settings.published_path}?access_mode=read_only"
+        if settings.postgres_url is not None:
+            address = settings.ledger_url.render_as_string(hide_password=False)
+        engine = create_engine(address, poolclass=NullPool)
+        assert "daily_sales" in inspect(engine).get_table_names(schema="sales")
+        with engine.connect() as connection:
+            assert connection.scalar(text("select max(year) from core.dim_date")) == state
+            if settings.postgres_url is None:
+                database = connection.scalar(text("select current_database()"))
+                assert database == "published", "saved questions name it in every version"
+        engine.dispose()
