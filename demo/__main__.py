@@ -105,7 +105,7 @@ def _parser() -> argparse.ArgumentParser:
         "the last UTC midnight by default")  # fmt: skip
     add("--data", type=Path, metavar="DIR", help="serve DIR/<entities>.jsonl[.gz] instead")
     add("--withhold", type=float, default=0.0, metavar="SHARE", help="with --data: serve the "
-        "newest share of every entity only after an advance (default 0)")  # fmt: skip
+        "newest share of all changes only after an advance (default 0)")  # fmt: skip
     add("--stream", action="store_true", help="serve a Kafka topic too; its brokers are printed")
     add("--fault", action="append", default=[], metavar="SPEC", help="may be repeated; see below")
     add("--token", default=DEFAULT_TOKEN, help=f"bearer token (default {DEFAULT_TOKEN})")

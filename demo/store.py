@@ -41,6 +41,12 @@ class _Head(msgspec.Struct):
     updated_at: datetime
 
 
+class _Creation(msgspec.Struct):
+    """When a record says that it came to be."""
+
+    created_at: datetime | None = None
+
+
 _decode_head = msgspec.json.Decoder(_Head).decode
 _encode = msgspec.json.Encoder().encode
 
@@ -167,18 +173,40 @@ class Store:
             table.put(None if table.get(key) is not None else key, line, moment)
 
     def withhold_newest(self, share: float) -> Callable[[], int]:
-        """Stop serving the newest `share` of every entity; the result serves them again."""
+        """Serve what the API had before its newest `share` of changes; the result catches up.
+
+        A record that existed by then, and changed later, is served as if last edited at that
+        moment; one created later is not served.
+        """
         with self._lock:
-            held = {name: table.take_newest(share) for name, table in self._tables.items()}
+            moment = self._moment_before(share)
+            held = []
+            for table in self._tables.values():
+                for slot in table.newer_than(moment):
+                    raw = table.raw(slot)
+                    held.append((table, slot, raw, table.time(slot)))
+                    if _existed(raw, moment):
+                        table.replace(slot, _with_updated_at(raw, moment), moment)
+                    else:
+                        table.hide(slot)
 
         def release() -> int:
             with self._lock:
-                for name, rows in held.items():
-                    for key, raw, moment in rows:
-                        self._tables[name].put(key, raw, moment)
-            return sum(map(len, held.values()))
+                for table, slot, raw, time in held:
+                    table.replace(slot, raw, time)
+            return len(held)
 
         return release
+
+    def _moment_before(self, share: float) -> int:
+        """Time after which `share` of all rows changed."""
+        times = sorted(
+            table.time(slot)
+            for table in self._tables.values()
+            for slot in table.oldest(None, len(table))
+        )
+        kept = len(times) - int(len(times) * share)
+        return times[kept - 1] if kept else -1
 
 
 def to_microseconds(moment: datetime) -> int:
@@ -194,6 +222,15 @@ def _head(raw: bytes) -> tuple[str, int]:
     if head.updated_at.tzinfo is None:
         raise DemoDataError(f"updated_at of {head.id} has no offset")
     return head.id, to_microseconds(head.updated_at)
+
+
+def _existed(raw: bytes, moment: int) -> bool:
+    """Whether the record says that it was created by then."""
+    try:
+        created = msgspec.json.decode(raw, type=_Creation).created_at
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return False
+    return created is not None and created.tzinfo is not None and to_microseconds(created) <= moment
 
 
 def _is_json(raw: bytes) -> bool:

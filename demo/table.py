@@ -55,8 +55,9 @@ class Table:
             self.malformed.discard(slot)
 
     def replace(self, slot: int, raw: bytes, moment: int) -> None:
-        """Give a slot new bytes and a new time."""
-        self._unlink(slot)
+        """Give a slot new bytes and a new time, and serve it."""
+        if self._rows[slot] is not None:
+            self._unlink(slot)
         self._rows[slot] = raw
         self._times[slot] = moment
         self._link(slot)
@@ -97,19 +98,18 @@ class Table:
         low = self._low(since)
         return list(self._by_time[low : low + count])
 
-    def take_newest(self, share: float) -> list[tuple[str | None, bytes, int]]:
-        """Remove the newest share of the rows; gives key, bytes and time of each."""
-        keys = {slot: key for key, slot in self._slots.items()}
-        count = int(len(self._by_time) * share)
-        taken = []
-        for slot in list(self._by_time[len(self._by_time) - count :]):
-            key = keys.get(slot)
-            taken.append((key, self.raw(slot), self._times[slot]))
-            self._unlink(slot)
-            self._rows[slot] = None
-            if key is not None:
-                del self._slots[key]
-        return taken
+    def newer_than(self, moment: int) -> list[int]:
+        """Slots of the rows after a moment."""
+        return list(self._by_time[self._low(moment + 1) :])
+
+    def time(self, slot: int) -> int:
+        """Time of a slot."""
+        return self._times[slot]
+
+    def hide(self, slot: int) -> None:
+        """Stop serving a slot until it is replaced."""
+        self._unlink(slot)
+        self._rows[slot] = None
 
     def page(
         self,

@@ -205,6 +205,25 @@ def test_withheld_rows_are_the_newest_and_come_back(tmp_path: Path) -> None:
     assert sorted(store.rows("commerce", "orders")) == sorted(lines)
 
 
+def test_withheld_changes_leave_what_existed_before_them(tmp_path: Path) -> None:
+    line = b'{"id":"%s","created_at":"2025-01-0%dT00:00:00Z","updated_at":"2025-01-0%dT00:00:00Z"}'
+    orders = [line % (b"%d" % n, n, n) for n in range(1, 7)]
+    product, later = line % (b"known", 1, 9), line % (b"new", 8, 9)
+    (tmp_path / "orders.jsonl").write_bytes(b"\n".join(orders))
+    (tmp_path / "products.jsonl").write_bytes(product + b"\n" + later)
+    store = Store.from_folder(tmp_path)
+    release = store.withhold_newest(0.25)
+    assert sorted(store.rows("commerce", "orders")) == orders
+    (served,) = store.rows("commerce", "products")
+    assert json.loads(served) == {
+        "id": "known",
+        "created_at": "2025-01-01T00:00:00Z",
+        "updated_at": "2025-01-06T00:00:00+00:00",
+    }
+    assert release() == 2
+    assert sorted(store.rows("commerce", "products")) == [product, later]
+
+
 def test_folder_that_is_none(tmp_path: Path) -> None:
     with pytest.raises(DemoDataError, match="no such folder"):
         Store.from_folder(tmp_path / "absent")
