@@ -35,8 +35,12 @@
 {% endmacro %}
 
 
-{#- Every completed load that the model has not claimed yet and that all its upstream models have. -#}
+{#-
+    Every completed load that the model has not claimed yet and that all its upstream models have, or
+    never need to: a load without a row for them is none that they could add anything from.
+-#}
 {% macro insert_claims_sql(loads, upstream) %}
+    {% set irrelevant = irrelevant_loads(loads, upstream) %}
     insert into {{ load_claims() }} (model, load_id, invocation_id, claimed_at)
     select distinct
         '{{ model.name }}' as model,
@@ -46,16 +50,97 @@
     from {{ loads }} as completed
     where
         completed.status = 0
-        and completed.load_id not in (
-            select own.load_id from {{ load_claims() }} as own
-            where own.model = '{{ model.name }}'
-        )
+        and {{ not_claimed_by(model.name) }}
         {%- for name in upstream %}
-        and completed.load_id in (
-            select upstream_claims.load_id from {{ load_claims() }} as upstream_claims
-            where upstream_claims.model = '{{ name }}'
+        and (
+            not ({{ not_claimed_by(name) }})
+            {%- if irrelevant[name] %}
+            or completed.load_id in ('{{ irrelevant[name] | join("', '") }}')
+            {%- endif %}
         )
         {%- endfor %}
+{% endmacro %}
+
+
+{% macro not_claimed_by(name) -%}
+    completed.load_id not in (
+        select claims.load_id from {{ load_claims() }} as claims where claims.model = '{{ name }}'
+    )
+{%- endmacro %}
+
+
+{#-
+    By upstream model: completed loads that it has not claimed and that hold no row for it, as when
+    only what is downstream of one raw table is built. Asked for in two steps, so that raw tables are
+    searched for a few loads that are named, and not at all when upstream has claimed everything.
+-#}
+{% macro irrelevant_loads(loads, upstream) %}
+    {% set irrelevant = {} %}
+    {% for name in upstream %}
+        {% do irrelevant.update({name: []}) %}
+    {% endfor %}
+    {% if upstream %}
+        {% set waiting = [] %}
+        {% for row in run_query(waiting_loads_sql(loads, upstream)).rows %}
+            {% do waiting.append(row[0]) %}
+        {% endfor %}
+        {% if waiting %}
+            {% set relevant = [] %}
+            {% for row in run_query(relevant_loads_sql(upstream, waiting)).rows %}
+                {% do relevant.append((row[0], row[1])) %}
+            {% endfor %}
+            {% for name in upstream %}
+                {% for load_id in waiting if (name, load_id) not in relevant %}
+                    {% do irrelevant[name].append(load_id) %}
+                {% endfor %}
+            {% endfor %}
+        {% endif %}
+    {% endif %}
+    {% do return(irrelevant) %}
+{% endmacro %}
+
+
+{#- Completed loads that neither the model nor all its upstream models have claimed. -#}
+{% macro waiting_loads_sql(loads, upstream) %}
+    select distinct completed.load_id
+    from {{ loads }} as completed
+    where
+        completed.status = 0
+        and {{ not_claimed_by(model.name) }}
+        and (
+            {%- for name in upstream %}
+            {{ 'or ' if not loop.first }}{{ not_claimed_by(name) }}
+            {%- endfor %}
+        )
+{% endmacro %}
+
+
+{#- Pairs of an upstream model and one of `load_ids` that holds a row for it. -#}
+{% macro relevant_loads_sql(upstream, load_ids) %}
+    {%- set selects = [] -%}
+    {%- for node in graph.nodes.values() if node.resource_type == 'model' and node.name in upstream -%}
+        {%- set tables = [] -%}
+        {%- do collect_raw_tables(node, tables) -%}
+        {%- for table in tables | unique -%}
+            {%- do selects.append(
+                "select '" ~ node.name ~ "' as model, _dlt_load_id as load_id from " ~ table
+                ~ " where _dlt_load_id in ('" ~ load_ids | join("', '") ~ "')"
+            ) -%}
+        {%- endfor -%}
+    {%- endfor -%}
+    {{ selects | join('\nunion\n') }}
+{% endmacro %}
+
+
+{#- Raw tables that a node reads, directly or through other nodes, as far as they come in loads. -#}
+{% macro collect_raw_tables(node, found) %}
+    {% for node_id in node.depends_on.nodes %}
+        {% if node_id in graph.sources and '_dlt_load_id' in graph.sources[node_id].columns %}
+            {% do found.append(graph.sources[node_id].schema ~ '.' ~ graph.sources[node_id].identifier) %}
+        {% elif node_id in graph.nodes %}
+            {% do collect_raw_tables(graph.nodes[node_id], found) %}
+        {% endif %}
+    {% endfor %}
 {% endmacro %}
 
 

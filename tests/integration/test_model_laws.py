@@ -105,6 +105,21 @@ def test_downstream_does_not_claim_what_upstream_has_not(warehouse: ModelledWare
     assert facts(warehouse, "waiting", "order_item_id") == [("a",)]
 
 
+def test_a_load_waits_only_for_models_that_it_brings_rows_to(warehouse: ModelledWarehouse) -> None:
+    """The service builds what is downstream of what arrived: the customers' model has no part."""
+    warehouse.dbt("run", as_of=AS_OF)
+    customers = land(warehouse, "customers", customer("unrelated", 1, company_id="firm"))
+    land(warehouse, "orders", order("alone", 1, ["a"], customer_id="unrelated"))
+    of_orders = ("source:commerce.orders+", "source:commerce.order_items+")
+    warehouse.dbt("run", *of_orders, as_of=AS_OF)
+    assert facts(warehouse, "alone", "order_item_id") == [("a",)]
+    claims = f"select model from operations.load_claims where load_id = '{customers}'"
+    assert ("fct_sales",) not in warehouse.rows(claims)
+    warehouse.dbt("run", *STAR, as_of=AS_OF)
+    company = "(select company_id from core.dim_company where company_key = fct.company_key)"
+    assert facts(warehouse, "alone", company) == [("firm",)]
+
+
 def test_facts_never_lose_a_row_and_inferred_members_are_completed(
     warehouse: ModelledWarehouse,
 ) -> None:
