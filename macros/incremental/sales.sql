@@ -1,3 +1,13 @@
+{#- Select of the orders that the claimed loads bring a version of, whether or not it is the latest. -#}
+{% macro touched_orders() -%}
+    select order_id from {{ ref('stg_commerce__orders') }}
+    where {{ claimed() }}
+    union
+    select order_id from {{ ref('stg_commerce__order_items') }}
+    where {{ claimed() }}
+{%- endmacro %}
+
+
 {#-
     Orders whose facts carry another company than their customer has now, among the customers that
     the claimed loads brought: a customer may arrive, or change company, after the order.

@@ -13,10 +13,7 @@ with claimed_items as (
 ),
 
 touched_orders as (
-    select order_id from {{ ref('stg_commerce__orders') }}
-    where {{ claimed() }}
-    union
-    select claimed_items.order_id from claimed_items
+    {{ touched_orders() }}
 ),
 
 current_orders as (

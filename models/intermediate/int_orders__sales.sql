@@ -17,11 +17,7 @@ orders as (
 
 -- Used by an incremental run only: a first build takes every order.
 touched_orders as (  -- noqa: ST03
-    select order_id from {{ ref('int_order_items__current') }}
-    where {{ claimed() }}
-    union
-    select order_id from {{ ref('int_orders__current') }}
-    where {{ claimed() }}
+    {{ touched_orders() }}
 ),
 
 summed as (

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from integration.streams import START, Change, Step, record, streams
 from sqlalchemy import URL
-from support.modelled import ModelledWarehouse
+from support.modelled import MARTS, ModelledWarehouse
 
 from ledger.settings import Settings
 
@@ -67,7 +67,8 @@ class Journey:
 
 def empty(warehouse: ModelledWarehouse) -> None:
     """Forget everything but the tables of raw."""
-    for schema in ("staging", "intermediate", "core", "health", "sales", "operations", "raw"):
+    schemas = ["staging", "intermediate", "operations", "raw", *MARTS]
+    for schema in schemas + [f"working_{mart}" for mart in MARTS]:
         warehouse.execute(f"drop schema if exists {schema} cascade")
 
 

@@ -10,13 +10,7 @@ accounts as (
 members as (
     select company_id from companies
     union
-    select company_id from {{ ref('int_customers__current') }}
-    union
-    select company_id from {{ ref('fct_support_tickets') }}
-    union
-    select company_id from {{ ref('fct_feedback') }}
-    union
-    select company_id from {{ ref('fct_user_events') }}
+    select company_id from {{ ref('int_companies__seen') }}
     union
     select cast(null as text) as company_id
 ),

@@ -7,16 +7,12 @@ places as (
     select * from {{ ref('int_places__coordinates') }}
 ),
 
-orders as (
-    select * from {{ ref('int_orders__sales') }}
-),
-
 purchases as (
     select
         customer_id,
-        sum(case when is_cancelled then 0 else 1 end) as total_orders,
-        sum(case when is_cancelled then 0 else net_amount end) as lifetime_value
-    from orders
+        sum(order_count) as total_orders,
+        sum(net_amount) as lifetime_value
+    from {{ ref('int_customers__purchases') }}
     group by customer_id
 ),
 

@@ -1,46 +1,18 @@
 -- One row a day from `first_day` to `last_day`, and a fact's day outside them: a wrong date is no
 -- reason to lose a fact. Holidays are those of `holiday_country`.
-with sales as (
-    select * from {{ ref('fct_sales') }}
-),
-
-feedback as (
-    select * from {{ ref('fct_feedback') }}
-),
-
-tickets as (
-    select * from {{ ref('fct_support_tickets') }}
-),
-
-user_events as (
-    select * from {{ ref('fct_user_events') }}
-),
-
-spine as (
+with spine as (
     {{ day_spine(var('first_day'), var('last_day')) }}
 ),
 
 odd_days as (
-    select sales.date_key from sales
-    where {{ outside_calendar('sales.date_key') }}
-    union
-    select feedback.date_key from feedback
-    where {{ outside_calendar('feedback.date_key') }}
-    union
-    select user_events.date_key from user_events
-    where {{ outside_calendar('user_events.date_key') }}
-    union
-    select tickets.opened_date_key as date_key from tickets
-    where {{ outside_calendar('tickets.opened_date_key') }}
-    union
-    select tickets.resolved_date_key as date_key from tickets
-    where {{ outside_calendar('tickets.resolved_date_key') }}
+    select calendar_date from {{ ref('int_days__seen') }}
+    where {{ outside_calendar(date_key('calendar_date')) }}
 ),
 
 days as (
     select spine.day from spine
     union all
-    select cast(odd_days.date_key as date) as day
+    select odd_days.calendar_date as day
     from odd_days
 ),
 

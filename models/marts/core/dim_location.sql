@@ -1,9 +1,5 @@
 -- One row a place that orders are shipped to, as the source spells it, and the unknown place.
-with orders as (
-    select * from {{ ref('int_orders__current') }}
-),
-
-country_names as (
+with country_names as (
     select * from {{ ref('int_countries__names') }}
 ),
 
@@ -13,7 +9,7 @@ places as (
         shipping_state,
         shipping_city,
         shipping_zip_code
-    from orders
+    from {{ ref('int_locations__seen') }}
     union
     select
         cast(null as text) as shipping_country,

@@ -3,15 +3,10 @@ with products as (
     select * from {{ ref('int_products__current') }}
 ),
 
-items as (
-    select * from {{ ref('int_order_items__current') }}
-),
-
 members as (
     select product_id from products
     union
-    select items.product_id from items
-    where not items.is_removed
+    select product_id from {{ ref('int_products__seen') }}
     union
     select cast(null as text) as product_id
 ),

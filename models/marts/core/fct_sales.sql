@@ -21,14 +21,9 @@ customers as (
     select * from {{ ref('int_customers__current') }}
 ),
 
--- Used by an incremental run only: a first build takes every order. It reads the models anew, for
--- DuckDB would hold a CTE that is read twice in memory as a whole.
+-- Used by an incremental run only: a first build takes every order.
 touched_orders as (  -- noqa: ST03
-    select order_id from {{ ref('int_order_items__current') }}
-    where {{ claimed() }}
-    union
-    select order_id from {{ ref('int_orders__current') }}
-    where {{ claimed() }}
+    {{ touched_orders() }}
     {{ union_orders_of_moved_customers() }}
 ),
 
