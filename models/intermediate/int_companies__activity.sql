@@ -41,11 +41,21 @@ tickets as (
     select * from {{ ref('fct_support_tickets') }}
 ),
 
+last_events as (
+    select
+        feedback.company_id,
+        max(feedback.created_at) as last_event_at
+    from feedback
+    cross join windows
+    where feedback.created_at <= windows.calculated_at
+    group by feedback.company_id
+),
+
+-- Only what is in a window is looked up, counted and told apart.
 events as (
     select
         feedback.company_id,
         feedback.user_id,
-        feedback.created_at,
         scores.sentiment_score,
         feedback.created_at >= windows.sentiment_start as is_in_sentiment,
         feedback.created_at >= windows.engagement_start as is_in_engagement,
@@ -53,7 +63,10 @@ events as (
     from feedback
     inner join scores on feedback.sentiment = scores.sentiment
     cross join windows
-    where feedback.created_at <= windows.calculated_at
+    where
+        feedback.created_at <= windows.calculated_at
+        and feedback.created_at
+        >= least(windows.sentiment_start, windows.engagement_start, windows.recency_start)
 ),
 
 event_totals as (
@@ -63,8 +76,7 @@ event_totals as (
         sum(case when is_in_sentiment then sentiment_score else 0 end) as sentiment_total,
         sum(case when is_in_engagement then 1 else 0 end) as event_count,
         sum(case when is_recent then 1 else 0 end) as recent_event_count,
-        count(distinct case when is_in_engagement then user_id end) as engaged_users,
-        max(created_at) as last_event_at
+        count(distinct case when is_in_engagement then user_id end) as engaged_users
     from events
     group by company_id
 ),
@@ -113,12 +125,13 @@ final as (
         {{ exact_ratio(
             'ticket_totals.resolution_microseconds', 'ticket_totals.resolved_count * 3600000000'
         ) }} as avg_resolution_hours,
-        event_totals.last_event_at,
+        last_events.last_event_at,
         windows.calculated_at,
         windows.config_version
     from companies
     cross join windows
     left join event_totals on companies.company_id = event_totals.company_id
+    left join last_events on companies.company_id = last_events.company_id
     left join ticket_totals on companies.company_id = ticket_totals.company_id
 )
 
