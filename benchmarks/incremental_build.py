@@ -4,20 +4,18 @@ Wall time of `dbt run` of everything downstream of the orders, in a warm process
 project once, as the service does.
 """
 
-from typing import Any
-
 from benchmarks.measure import empty_warehouse, figure, quick, seconds
 from benchmarks.raw_rows import ITEMS_AN_ORDER, RawFiller
 from ledger.settings import Settings
-from operations.dbt_runner import build, parse
+from operations.dbt_runner import build
 
 CHANGED_ITEMS = 10_000
 MODELS = ("stg_commerce__orders+", "stg_commerce__order_items+")
 
 
-def dbt_run(settings: Settings, manifest: Any, *, full_refresh: bool) -> None:
+def dbt_run(settings: Settings, *, full_refresh: bool) -> None:
     """Models only: tests are the same in both."""
-    result = build(settings, MODELS, full_refresh=full_refresh, command="run", manifest=manifest)
+    result = build(settings, MODELS, full_refresh=full_refresh, command="run")
     assert result.succeeded, result.failures
 
 
@@ -27,17 +25,16 @@ def measure(engine: str, facts: int) -> tuple[float, float]:
     with empty_warehouse(engine) as settings:
         assert build(settings, command="seed").succeeded
         assert build(settings, command="run").succeeded
-        manifest = parse(settings)
         filler = RawFiller(settings)
         filler.orders("1.0", 0, orders, version="2026-01-02T00:00:00Z")
-        full = seconds(lambda: dbt_run(settings, manifest, full_refresh=True))
+        full = seconds(lambda: dbt_run(settings, full_refresh=True))
         times = []
         for number in (2, 3):
             step = max(1, orders * ITEMS_AN_ORDER // CHANGED_ITEMS)
             filler.orders(
                 f"{number}.0", 0, orders, version=f"2026-01-0{number + 1}T00:00:00Z", step=step
             )
-            times.append(seconds(lambda: dbt_run(settings, manifest, full_refresh=False)))
+            times.append(seconds(lambda: dbt_run(settings, full_refresh=False)))
         core = settings.working_schema("core")
         found = filler.rows(f"select count(*) from {core}.fct_sales")[0][0]
         assert found == orders * ITEMS_AN_ORDER, found

@@ -73,13 +73,13 @@ def empty(warehouse: ModelledWarehouse) -> None:
 
 @pytest.fixture(scope="module")
 def both(
-    tmp_path_factory: pytest.TempPathFactory, postgres_server: URL
+    tmp_path_factory: pytest.TempPathFactory, module_database: URL
 ) -> tuple[ModelledWarehouse, ModelledWarehouse]:
     """A DuckDB and a PostgreSQL warehouse, used for one example after another."""
     duckdb, postgres = (tmp_path_factory.mktemp(name) for name in ("duckdb", "postgres"))
     return (
         ModelledWarehouse(Settings(duckdb)),
-        ModelledWarehouse(Settings(postgres, "prod", postgres_server)),
+        ModelledWarehouse(Settings(postgres, "prod", module_database)),
     )
 
 
