@@ -4,7 +4,11 @@ from pathlib import Path
 from typing import Any
 
 from dbt.contracts.graph.manifest import Manifest
-from dbt.parser.manifest import extended_mashumaro_encoder, extended_mashumuro_decoder
+from dbt.parser.manifest import (
+    extended_mashumaro_encoder,
+    extended_mashumuro_decoder,
+    write_manifest,
+)
 from filelock import FileLock
 
 from ledger.settings import Settings
@@ -44,3 +48,11 @@ def keep(settings: Settings, data: bytes) -> None:
     manifest = Manifest.from_msgpack(data, decoder=extended_mashumuro_decoder)
     manifest.build_flat_graph()
     dbt_runner.manifests[dbt_runner.manifest_key(settings)] = manifest
+
+
+def write(settings: Settings) -> Path:
+    """Write what dbt writes when it parses; gives the file of the semantic layer."""
+    target = settings.home / "target"
+    target.mkdir(exist_ok=True)
+    write_manifest(dbt_runner.parse(settings), str(target))
+    return target / "semantic_manifest.json"
