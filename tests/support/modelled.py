@@ -36,21 +36,25 @@ class ModelledWarehouse:
         self.target = Target(settings)
         self.dbt("seed")
 
-    def dbt(
-        self, command: str, *selectors: str, as_of: datetime | None = None, full: bool = False
-    ) -> None:
-        """Run a dbt command; any failure fails the test."""
-        outcome = self.try_dbt(command, *selectors, as_of=as_of, full=full)
+    def dbt(self, command: str, *selectors: str, **options: Any) -> None:
+        """Run a dbt command with options of `try_dbt`; any failure fails the test."""
+        outcome = self.try_dbt(command, *selectors, **options)
         results = getattr(outcome.result, "results", [])
         failures = [f"{r.node.name}: {r.message}" for r in results if r.status != "success"]
         assert outcome.success, failures or outcome.exception
 
     def try_dbt(
-        self, command: str, *selectors: str, as_of: datetime | None = None, full: bool = False
+        self,
+        command: str,
+        *selectors: str,
+        exclude: Sequence[str] = (),
+        as_of: datetime | None = None,
+        full: bool = False,
     ) -> Any:
         """Run a dbt command; gives dbt's result."""
         arguments = [command, "--threads", "2"]
         arguments += ["--select", *selectors] if selectors else []
+        arguments += ["--exclude", *exclude] if exclude else []
         arguments += ["--full-refresh"] if full else []
         arguments += ["--vars", json.dumps({"as_of": as_of.isoformat() if as_of else None})]
         manifest = dbt_runner.parse(self.settings)
