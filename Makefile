@@ -8,7 +8,7 @@ WORKERS ?= 2
 PROFILES := .warehouse/lint
 DBT_ENV := WAREHOUSE_HOME=$(PROFILES) DBT_PROFILES_DIR=$(PROFILES) DBT_SEND_ANONYMOUS_USAGE_STATS=false
 
-.PHONY: demo test lint unit bench lock contracts docs clean
+.PHONY: demo test lint lint-python lint-sql unit bench lock contracts docs clean
 
 demo: $(READY)
 	$(BIN)/warehouse demo
@@ -16,10 +16,15 @@ demo: $(READY)
 test: lint unit
 
 lint: $(READY)
+	$(MAKE) --jobs 2 lint-python lint-sql
+
+lint-python: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/mypy
+
+lint-sql: $(READY)
 	mkdir -p $(PROFILES) && cp profiles.example.yml $(PROFILES)/profiles.yml
 	$(DBT_ENV) $(BIN)/sqlfluff lint models snapshots tests/dbt
 

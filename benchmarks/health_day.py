@@ -5,12 +5,11 @@ time in a warm process that has parsed the project once, as the service does.
 """
 
 from datetime import UTC, datetime
-from typing import Any
 
 from benchmarks.measure import empty_warehouse, figure, quick, seconds
 from benchmarks.raw_rows import RawFiller
 from ledger.settings import Settings
-from operations.dbt_runner import build, parse
+from operations.dbt_runner import build
 
 FIRST, SECOND = datetime(2026, 1, 1, tzinfo=UTC), datetime(2026, 1, 2, tzinfo=UTC)
 MODELS = ("+company_health_metrics", "company_health_components")
@@ -20,7 +19,7 @@ RESULT = """
 """
 
 
-def dbt_run(settings: Settings, manifest: Any, as_of: datetime, *, full_refresh: bool) -> None:
+def dbt_run(settings: Settings, as_of: datetime, *, full_refresh: bool) -> None:
     """The health mart and all it needs."""
     result = build(
         settings,
@@ -28,7 +27,6 @@ def dbt_run(settings: Settings, manifest: Any, as_of: datetime, *, full_refresh:
         full_refresh=full_refresh,
         as_of=as_of,
         command="run",
-        manifest=manifest,
     )
     assert result.succeeded, result.failures
 
@@ -38,18 +36,17 @@ def measure(engine: str, companies: int, events: int) -> tuple[float, float]:
     with empty_warehouse(engine) as settings:
         assert build(settings, command="seed").succeeded
         assert build(settings, command="run", as_of=FIRST).succeeded
-        manifest = parse(settings)
         filler = RawFiller(settings)
         filler.companies("1.0", companies)
         filler.feedback("2.0", 0, events, companies=companies, day=FIRST.isoformat())
-        dbt_run(settings, manifest, FIRST, full_refresh=False)
+        dbt_run(settings, FIRST, full_refresh=False)
         day = events // 365
         moment = SECOND.isoformat()
         filler.feedback("3.0", events, events + day, companies=companies, day=moment)
-        forward = seconds(lambda: dbt_run(settings, manifest, SECOND, full_refresh=False))
+        forward = seconds(lambda: dbt_run(settings, SECOND, full_refresh=False))
         result = RESULT.format(schema=settings.working_schema("health"))
         moved = filler.rows(result)
-        full = seconds(lambda: dbt_run(settings, manifest, SECOND, full_refresh=True))
+        full = seconds(lambda: dbt_run(settings, SECOND, full_refresh=True))
         assert filler.rows(result) == moved
     return forward, full
 

@@ -117,7 +117,6 @@ class Plan:
     own; None: build the selectors."""
     tests: bool = True
     """Whether everything that is built is tested; else only what readers will see."""
-    manifest: Any = None
     publishes: bool = False
     """Whether what is there is audited and published, also without a build."""
 
@@ -276,7 +275,6 @@ def _build(
                 full_refresh=plan.full_refresh,
                 as_of=plan.as_of,
                 node_done=node_done,
-                manifest=plan.manifest,
             )
     except BuildError as error:
         result.errors.append(str(error))

@@ -23,6 +23,8 @@ PROJECT = Path(__file__).parents[1]
 FAILED = ("error", "fail", "runtime error", "partial success")
 NODE_EVENTS = ("LogModelResult", "LogTestResult", "LogSeedResult", "LogSnapshotResult")
 NodeDone = Callable[[str, int, int], None]
+manifests: dict[tuple[str, str], Any] = {}
+"""What this process has parsed, by `manifest_key`."""
 
 
 @dataclass(frozen=True)
@@ -79,11 +81,8 @@ def build(
     as_of: datetime | None = None,
     node_done: NodeDone | None = None,
     command: str = "build",
-    manifest: Any = None,
 ) -> BuildResult:
     """`dbt build` (or another command) of the selected nodes; failed nodes are in the result.
-
-    A `manifest` of `parse` spares reading the project again.
 
     Raises:
         BuildError: dbt could not start: a selector, a model or the database is at fault.
@@ -97,7 +96,7 @@ def build(
         arguments.append("--full-refresh")
     if as_of is not None:
         arguments += ["--vars", json.dumps({"as_of": as_of.isoformat()})]
-    outcome = invoke(settings, arguments, node_done, manifest)
+    outcome = invoke(settings, arguments, node_done, parse(settings))
     results = getattr(outcome.result, "results", None)
     if results is None:
         reason = str(outcome.exception or "no reason given").strip().splitlines()
@@ -108,15 +107,25 @@ def build(
 
 
 def parse(settings: Settings) -> Any:
-    """The project's manifest, to be kept by a process that builds often.
+    """The project's manifest, written to `<home>/target` too. A process reads the project once.
+
+    Variables are not part of it: dbt would read everything anew for each `as_of` it is given.
 
     Raises:
         BuildError: the project cannot be parsed.
     """
-    outcome = invoke(settings, ["parse"])
-    if not outcome.success:
-        raise BuildError(f"dbt cannot parse the project: {outcome.exception}")
-    return outcome.result
+    key = manifest_key(settings)
+    if key not in manifests:
+        outcome = invoke(settings, ["parse"])
+        if not outcome.success:
+            raise BuildError(f"dbt cannot parse the project: {outcome.exception}")
+        manifests[key] = outcome.result
+    return manifests[key]
+
+
+def manifest_key(settings: Settings) -> tuple[str, str]:
+    """All of the settings that a manifest holds: target and name of the database."""
+    return settings.target, str(settings.postgres_url and settings.postgres_url.database)
 
 
 def invoke(
@@ -125,7 +134,7 @@ def invoke(
     node_done: NodeDone | None = None,
     manifest: Any = None,
 ) -> dbtRunnerResult:
-    """Run a dbt command quietly; its log is in `<home>/logs`. A kept `manifest` spares parsing."""
+    """Run a dbt command quietly; its log is in `<home>/logs`. A `manifest` spares parsing."""
     profiles = settings.home / "profiles"
     profiles.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(PROJECT / "profiles.example.yml", profiles / "profiles.yml")

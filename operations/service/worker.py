@@ -10,7 +10,6 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
 
 from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
@@ -27,7 +26,6 @@ from loaders.sources.base import configured
 from loaders.stream import StreamReader
 from loaders.target import Target
 from operations.cycle import CycleResult, Plan, run_cycle
-from operations.dbt_runner import parse
 from operations.maintenance import maintain
 from operations.monitor.supervisor import Supervisor, show_health
 from operations.progress import Reporter
@@ -66,7 +64,6 @@ class Worker:
         self._schedule = Schedule(service.schedules, now())
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="worker")
-        self._manifest: Any = None
         self._due: set[str] = set()
         self._news: frozenset[str] | None = None
         """Raw tables that no build has seen; None: nothing was built yet."""
@@ -181,7 +178,6 @@ class Worker:
         if events:
             log.warning("raw lacks %d events that had landed; they land again", events)
         register_landed(Target(self._settings), self._ledger)
-        self._manifest = self._manifest or parse(self._settings)
 
     def _plan(self) -> Plan:
         plan = Plan(
@@ -193,7 +189,6 @@ class Worker:
             stream=self._stream,
             news=self._news,
             tests=False,
-            manifest=self._manifest,
         )
         if self._news is None or "build" in self._due:
             # What was refused is tried again as a whole, so that every test that failed runs again.

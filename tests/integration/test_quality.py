@@ -4,14 +4,13 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import duckdb
 import pytest
-from sqlalchemy import URL, create_engine, insert, text
+from sqlalchemy import URL, insert
 from support.good_data import AS_OF, GoodWarehouse
 from support.spoiling import (
     FORMER_DAYS,
@@ -40,23 +39,14 @@ pytestmark = pytest.mark.long
 
 @pytest.fixture(scope="module")
 def warehouses(
-    tmp_path_factory: pytest.TempPathFactory, postgres_server: URL
-) -> Iterator[dict[str, GoodWarehouse]]:
+    tmp_path_factory: pytest.TempPathFactory, module_database: URL
+) -> dict[str, GoodWarehouse]:
     """The same good data on both engines, built once."""
     homes = {engine: tmp_path_factory.mktemp(engine) for engine in ENGINES}
-    server = create_engine(
-        postgres_server.set(drivername="postgresql+psycopg2"), isolation_level="AUTOCOMMIT"
-    )
-    with server.connect() as connection:
-        connection.execute(text("create database quality_tests strategy file_copy"))
-    url = postgres_server.set(database="quality_tests")
-    yield {
+    return {
         "duckdb": GoodWarehouse(Settings(homes["duckdb"])),
-        "postgres": GoodWarehouse(Settings(homes["postgres"], "prod", url)),
+        "postgres": GoodWarehouse(Settings(homes["postgres"], "prod", module_database)),
     }
-    with server.connect() as connection:
-        connection.execute(text("drop database quality_tests with (force)"))
-    server.dispose()
 
 
 @pytest.fixture(params=ENGINES)

@@ -13,10 +13,11 @@ from typing import Any
 
 import pytest
 from support.modelled import ModelledWarehouse
+from support.parsed import write
 from support.warehouse import Warehouse
 
 from demo import DemoServer, generate
-from operations.dbt_runner import PROJECT, invoke
+from operations.dbt_runner import PROJECT
 from serving.exports import ExportRequest, export_of
 from serving.metrics import compute
 from serving.pool import ReaderPool
@@ -58,9 +59,7 @@ def test_figures_are_those_of_the_marts(
     modelled = ModelledWarehouse(settings)
     modelled.dbt("run", as_of=AS_OF)
     publish(settings, warehouse.ledger, "a-run", AS_OF)
-    assert invoke(settings, ["parse"]).success
-    manifest = settings.home / "target" / "semantic_manifest.json"
-    layer = SemanticFile(manifest, settings.engine_name).layer()
+    layer = SemanticFile(write(settings), settings.engine_name).layer()
     pool = ReaderPool(settings)
     with open_published(settings) as reader:
         published = reader.publication

@@ -1,6 +1,7 @@
 """The service as a whole: it takes in, lands, builds and syncs by itself, and says what it does."""
 
 import logging
+import socket
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
@@ -165,12 +166,11 @@ def test_settings_that_mean_nothing_are_refused(
         configured_service()
 
 
-def test_a_port_that_is_taken_is_named(
-    warehouse: Warehouse, service: tuple[Service, Sender, Store]
-) -> None:
-    opened, *_ = service
-    with (
-        pytest.raises(SettingsError, match=f"cannot listen on 127.0.0.1:{opened.port}"),
-        Service(warehouse.settings, ServiceSettings(port=opened.port)),
-    ):
-        pass
+def test_a_port_that_is_taken_is_named(warehouse: Warehouse) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with (
+            pytest.raises(SettingsError, match=f"cannot listen on 127.0.0.1:{port}"),
+            Service(warehouse.settings, ServiceSettings(port=port)),
+        ):
+            pass

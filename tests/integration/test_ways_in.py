@@ -22,7 +22,6 @@ from ledger.batches import MAX_ATTEMPTS
 from ledger.dead_letters import LetterFilter, find
 from ledger.errors import TargetError
 from ledger.inbox import waiting_count
-from ledger.settings import Settings
 from ledger.tables import inbox
 from loaders.contracts import ENTITIES, Company
 from loaders.decoding import RecordDecoder
@@ -31,13 +30,11 @@ from loaders.landing import Landing
 from loaders.stream import StreamReader
 from operations.cli import app as cli
 from operations.cycle import CycleResult, Plan, run_cycle
-from operations.dbt_runner import parse
 from operations.progress import Reporter
 
 AS_OF = datetime(2026, 3, 2, 12, tzinfo=UTC)
 SECONDS = 60.0
 PULLED = frozenset(entity.table for entity in ENTITIES) | {"commerce__order_items"}
-_MANIFESTS: dict[Settings, Any] = {}
 Change = tuple[str, str, dict[str, Any], bool]
 """Source, entity, record, whether it is deleted."""
 
@@ -45,10 +42,6 @@ Change = tuple[str, str, dict[str, Any], bool]
 def cycle(warehouse: Warehouse, **plan: Any) -> CycleResult:
     """One cycle as the service runs it."""
     defaults: dict[str, Any] = {"sources": (), "as_of": AS_OF, "tests": False, "wait_seconds": 10}
-    if "news" in plan or "selectors" in plan:
-        if warehouse.settings not in _MANIFESTS:
-            _MANIFESTS[warehouse.settings] = parse(warehouse.settings)
-        defaults["manifest"] = _MANIFESTS[warehouse.settings]
     options = Plan("serve", **defaults | plan)
     result = run_cycle(warehouse.settings, options, Reporter(silent=True), warehouse.ledger)
     assert result.errors == []

@@ -26,6 +26,8 @@ from operations.service.settings import ServiceSettings
 from serving.export_files import export_to_file
 from serving.exports import ExportRequest
 
+from .parsed import keep, packed
+
 AIMS = {
     "package made, nothing written": (PackageStorage, "start_job"),
     "job written, not noted": (PackageStorage, "complete_job"),
@@ -53,13 +55,15 @@ def start(
     settings: Settings, environment: dict[str, str], aim: str | None = None, *, modelled: bool
 ) -> Any:
     """Start a sync, and a build of the facts, in a process; with an aim, it kills itself there."""
-    arguments = (settings, environment, aim, modelled)
+    arguments = (settings, environment, aim, packed(settings) if modelled else None)
     process = context.Process(target=_run, args=arguments, daemon=True)
     process.start()
     return process
 
 
-def _run(settings: Settings, environment: dict[str, str], aim: str | None, modelled: bool) -> None:
+def _run(
+    settings: Settings, environment: dict[str, str], aim: str | None, parsed: bytes | None
+) -> None:
     os.environ.update(environment)
     if aim is not None:
         owner, name = AIMS[aim]
@@ -68,7 +72,8 @@ def _run(settings: Settings, environment: dict[str, str], aim: str | None, model
     with run_lock(settings, "sync", 10), recorded_run(ledger, "sync", settings.target) as run_id:
         source = configured(SOURCES["commerce"])
         SourceSync(settings, ledger, source, run_id, full=False).run(lambda *_: None)
-        if modelled:
+        if parsed is not None:
+            keep(settings, parsed)
             result = build(settings, FACTS, command="run")
             assert result.succeeded, result.failures
 
@@ -84,12 +89,16 @@ def _dying(method: Callable[..., Any]) -> Callable[..., Any]:
 
 def start_service(settings: Settings, environment: dict[str, str], port: int, group: str) -> Any:
     """Start the service in a process; each has a consumer group of its own, to join at once."""
-    process = context.Process(target=_serve, args=(settings, environment, port, group), daemon=True)
+    arguments = (settings, environment, port, group, packed(settings))
+    process = context.Process(target=_serve, args=arguments, daemon=True)
     process.start()
     return process
 
 
-def _serve(settings: Settings, environment: dict[str, str], port: int, group: str) -> None:
+def _serve(
+    settings: Settings, environment: dict[str, str], port: int, group: str, parsed: bytes
+) -> None:
+    keep(settings, parsed)
     os.environ.update(environment | {"STREAM__GROUP_ID": group})
     serve(settings, ServiceSettings(port=port, cycle_seconds=0.2))
 

@@ -19,7 +19,7 @@ from loaders.arrow import TableBuilder
 from loaders.contracts import ALL_ENTITIES, USER_EVENTS, Entity
 from loaders.decoding import DecodedPage, row_hash
 from loaders.target import Target
-from operations.dbt_runner import invoke
+from operations import dbt_runner
 
 from .warehouse import working
 
@@ -28,40 +28,37 @@ BY_NAME = {entity.name: entity for entity in ALL_ENTITIES}
 Rows = Counter[tuple[Any, ...]]
 
 
-# Parsed once for each database name and process.
-_MANIFESTS: dict[str, Any] = {}
-
-
 class ModelledWarehouse:
     """Raw rows in, marts out, on one engine."""
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.target = Target(settings)
-        # A manifest holds the name of the database.
-        self._name = str(settings.postgres_url and settings.postgres_url.database)
-        if self._name not in _MANIFESTS:
-            _MANIFESTS[self._name] = invoke(settings, ["parse"]).result
         self.dbt("seed")
 
-    def dbt(
-        self, command: str, *selectors: str, as_of: datetime | None = None, full: bool = False
-    ) -> None:
-        """Run a dbt command; any failure fails the test."""
-        outcome = self.try_dbt(command, *selectors, as_of=as_of, full=full)
+    def dbt(self, command: str, *selectors: str, **options: Any) -> None:
+        """Run a dbt command with options of `try_dbt`; any failure fails the test."""
+        outcome = self.try_dbt(command, *selectors, **options)
         results = getattr(outcome.result, "results", [])
         failures = [f"{r.node.name}: {r.message}" for r in results if r.status != "success"]
         assert outcome.success, failures or outcome.exception
 
     def try_dbt(
-        self, command: str, *selectors: str, as_of: datetime | None = None, full: bool = False
+        self,
+        command: str,
+        *selectors: str,
+        exclude: Sequence[str] = (),
+        as_of: datetime | None = None,
+        full: bool = False,
     ) -> Any:
         """Run a dbt command; gives dbt's result."""
         arguments = [command, "--threads", "2"]
         arguments += ["--select", *selectors] if selectors else []
+        arguments += ["--exclude", *exclude] if exclude else []
         arguments += ["--full-refresh"] if full else []
         arguments += ["--vars", json.dumps({"as_of": as_of.isoformat() if as_of else None})]
-        return invoke(self.settings, arguments, manifest=_MANIFESTS[self._name])
+        manifest = dbt_runner.parse(self.settings)
+        return dbt_runner.invoke(self.settings, arguments, manifest=manifest)
 
     def land(
         self,
