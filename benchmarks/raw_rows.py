@@ -61,17 +61,21 @@ class RawFiller:
         return Target(self._settings).fetch(query)
 
     def orders(self, load: str, first: int, last: int, *, version: str, step: int = 1) -> None:
-        """Orders `first`..`last` (every `step`th) with four items each, as one load."""
+        """Orders `first`..`last` (every `step`th) with four items each, as one load.
+
+        `last` is the newest order of a year; the others lie evenly before it.
+        """
         series = self._series.format(first // step, last // step)
         meta = METADATA.format(n="n", received=version, load=load)
         number = f"(n * {step})"
+        age = f"cast(({last} - {number}) * 365.0 / {last} as int) * interval '1 day'"
         self.execute(
             "insert into raw.commerce__orders (id, customer_id, status, currency,"
             " shipping_address_city, shipping_address_country, created_at, updated_at,"
             " _extra, _row_hash, _is_deleted, _received_at, _dlt_load_id)"
             f" select cast({number} as text), cast({number} % 50000 as text), 'completed', 'GBP',"
-            f" 'London', 'United Kingdom', cast('2026-01-01T00:00:00Z' as timestamptz)"
-            f" - ({number} % 365) * interval '1 day', cast('{version}' as timestamptz), {meta}"
+            f" 'London', 'United Kingdom', cast('2026-01-01T00:00:00Z' as timestamptz) - {age},"
+            f" cast('{version}' as timestamptz), {meta}"
             f" from {series}",
             "insert into raw.commerce__order_items (order_id, order_updated_at, id, product_id,"
             " quantity, unit_price, discount_amount,"

@@ -42,6 +42,7 @@ select
     {{ names | join(',\n    ') }}
 from ranked
 where version_rank = 1 and is_new
+{{ clustered_by(key) }}
 {% endmacro %}
 
 
@@ -64,6 +65,23 @@ where version_rank = 1 and is_new
     from {{ this }}
     where {{ key }} in (select {{ touched }}.{{ key }} from {{ touched }})
     {%- endif -%}
+{%- endmacro %}
+
+
+{#-
+    Pre-hook of an incremental model: puts the keys whose rows it writes anew into `touched()`, before
+    the model is planned. The engine then knows how many they are; it would guess from all of raw.
+-#}
+{% macro note_touched(query) -%}
+    {%- if adds_to_existing_rows() -%}
+    {{ temporary_table_sql(touched(), query) }}
+    {%- endif -%}
+{%- endmacro %}
+
+
+{#- Name of the temporary table of touched keys; there in an incremental run only. -#}
+{% macro touched() -%}
+    touched_by_{{ model.name }}
 {%- endmacro %}
 
 

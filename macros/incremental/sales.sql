@@ -15,7 +15,7 @@
 {% macro union_orders_of_moved_customers() -%}
     {%- set customers = ref('int_customers__current') -%}
     {%- set orders = ref('int_orders__current') -%}
-    {%- if adds_to_existing_rows() -%}
+    {%- if adds_to_existing_rows() %}
     union
     select existing.order_id
     from (select * from {{ customers }} where {{ claimed() }}) as customers

@@ -3,6 +3,7 @@
 {{
     config(
         unique_key='customer_key',
+        pre_hook="{{ note_touched(touched_orders()) }}",
         indexes=indexed([['customer_key']])
     )
 }}
@@ -11,17 +12,12 @@ with orders as (
     select * from {{ ref('int_orders__sales') }}
 ),
 
--- Used by an incremental run only: a first build takes every order.
-touched_orders as (  -- noqa: ST03
-    {{ touched_orders() }}
-),
-
 -- An order may have changed hands: whoever any version names is touched, not the newest alone.
 touched_customers as (
     select distinct customer_id from {{ ref('stg_commerce__orders') }}
     where
         {{ claimed_by(this) }}
-        and {{ only_touched('order_id', 'touched_orders', 'order_id') }}
+        and {{ only_touched('order_id', touched(), 'order_id') }}
 ),
 
 customers as (

@@ -1,15 +1,16 @@
 -- One row a UTC day that an order was ever placed on: orders, revenue and buyers as they are now.
 -- Rows are replaced day by day (`unique_key`); a day that has lost its orders keeps a row of zeros.
-{{ config(unique_key='order_date') }}
+{{
+    config(
+        unique_key='order_date',
+        pre_hook="{{ note_touched(touched_orders()) }}",
+        indexes=indexed([['order_date']])
+    )
+}}
 
 with orders as (
     select * from {{ ref('int_orders__sales') }}
     where not is_cancelled
-),
-
--- Used by an incremental run only: a first build takes every order.
-touched_orders as (  -- noqa: ST03
-    {{ touched_orders() }}
 ),
 
 -- An order may have moved: any day that a version names is touched, not the newest alone.
@@ -18,7 +19,7 @@ touched_days as (
     from {{ ref('stg_commerce__orders') }}
     where
         {{ claimed_by(this) }}
-        and {{ only_touched('order_id', 'touched_orders', 'order_id') }}
+        and {{ only_touched('order_id', touched(), 'order_id') }}
 ),
 
 -- Each buyer once a day: counting these is cheaper than counting distinct ones among the orders.

@@ -3,6 +3,7 @@
 {{
     config(
         unique_key='order_id',
+        pre_hook="{{ note_touched(touched_orders()) }}",
         indexes=indexed([['order_id'], ['_dlt_load_id']])
     )
 }}
@@ -12,13 +13,9 @@ with claimed_items as (
     where {{ claimed() }}
 ),
 
-touched_orders as (
-    {{ touched_orders() }}
-),
-
 current_orders as (
     select * from {{ ref('int_orders__current') }}
-    where order_id in (select touched_orders.order_id from touched_orders)
+    where {{ only_touched('order_id', touched(), 'order_id') }}
 ),
 
 -- A deletion says nothing about items: a deleted order keeps those of its last live version.
@@ -80,7 +77,7 @@ item_versions as (
         _row_hash,
         _dlt_load_id
     from claimed_items
-    {{ union_existing('touched_orders', 'order_id', [
+    {{ union_existing(touched(), 'order_id', [
         'order_item_key', 'order_id', 'order_item_id', 'product_id', 'quantity', 'unit_price',
         'discount_amount', 'is_deleted', 'order_updated_at', '_received_at', '_row_hash',
         '_dlt_load_id',
@@ -135,3 +132,4 @@ final as (
 )
 
 select * from final
+{{ clustered_by('order_id') }}

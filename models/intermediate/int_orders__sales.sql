@@ -2,6 +2,7 @@
 {{
     config(
         unique_key='order_id',
+        pre_hook="{{ note_touched(touched_orders()) }}",
         post_hook="{{ delete_emptied_orders() }}",
         indexes=indexed([['order_id'], ['customer_key'], ['order_date']])
     )
@@ -15,23 +16,16 @@ orders as (
     select * from {{ ref('int_orders__current') }}
 ),
 
--- Used by an incremental run only: a first build takes every order.
-touched_orders as (  -- noqa: ST03
-    {{ touched_orders() }}
-),
-
 summed as (
     select
         sales.order_id,
-        min(sales.customer_key) as customer_key,
-        min(sales.location_key) as location_key,
         count(*) as item_count,
         cast(sum(sales.quantity) as bigint) as quantity,
         cast(sum(sales.total_amount) as numeric(28, 6)) as total_amount,
         cast(sum(sales.discount_amount) as numeric(28, 6)) as discount_amount,
         cast(sum(sales.net_amount) as numeric(28, 6)) as net_amount
     from sales
-    where {{ only_touched('sales.order_id', 'touched_orders', 'order_id') }}
+    where {{ only_touched('sales.order_id', touched(), 'order_id') }}
     group by sales.order_id
 ),
 
@@ -39,8 +33,7 @@ final as (
     select
         summed.order_id,
         orders.customer_id,
-        summed.customer_key,
-        summed.location_key,
+        {{ hash_key(['orders.customer_id']) }} as customer_key,
         orders.shipping_country,
         orders.currency,
         orders.order_status,
@@ -57,3 +50,4 @@ final as (
 )
 
 select * from final
+{{ clustered_by('order_id') }}

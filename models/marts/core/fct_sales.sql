@@ -4,6 +4,7 @@
     config(
         materialized='incremental',
         unique_key='order_id',
+        pre_hook="{{ note_touched(touched_orders() ~ union_orders_of_moved_customers()) }}",
         post_hook="{{ delete_removed_items() }}",
         indexes=indexed([['order_id'], ['customer_key'], ['date_key']])
     )
@@ -21,12 +22,6 @@ customers as (
     select * from {{ ref('int_customers__current') }}
 ),
 
--- Used by an incremental run only: a first build takes every order.
-touched_orders as (  -- noqa: ST03
-    {{ touched_orders() }}
-    {{ union_orders_of_moved_customers() }}
-),
-
 priced as (
     select
         items.order_item_key,
@@ -42,7 +37,7 @@ priced as (
     from items
     where
         not items.is_removed
-        and {{ only_touched('items.order_id', 'touched_orders', 'order_id') }}
+        and {{ only_touched('items.order_id', touched(), 'order_id') }}
 ),
 
 final as (
@@ -73,3 +68,4 @@ final as (
 )
 
 select * from final
+{{ clustered_by('order_id') }}

@@ -1,0 +1,32 @@
+{#- Statements that put a query down for this transaction, so that the engine knows how many rows it has. -#}
+{% macro temporary_table_sql(name, query) -%}
+    {{ return(adapter.dispatch('temporary_table_sql', 'warehouse')(name, query)) }}
+{%- endmacro %}
+
+{% macro default__temporary_table_sql(name, query) -%}
+    create or replace temporary table {{ name }} as
+    {{ query }}
+{%- endmacro %}
+
+{% macro postgres__temporary_table_sql(name, query) -%}
+    create temporary table {{ name }} on commit drop as
+    {{ query }};
+    analyze {{ name }}
+{%- endmacro %}
+
+
+{#-
+    Ends a model: writes a first build in the order of a column, so that engines which keep the least
+    and greatest value of each block pass over blocks without a touched key. Elsewhere there is an index.
+-#}
+{% macro clustered_by(column) -%}
+    {{ return(adapter.dispatch('clustered_by', 'warehouse')(column)) }}
+{%- endmacro %}
+
+{% macro default__clustered_by(column) -%}
+    {%- if not adds_to_existing_rows() -%}
+    order by {{ column }}
+    {%- endif -%}
+{%- endmacro %}
+
+{% macro postgres__clustered_by(column) -%}{%- endmacro %}
