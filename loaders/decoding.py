@@ -91,6 +91,13 @@ class RecordDecoder:
             return self.decode(raws, hashes)
         return self._decode_each(raws, hashes)
 
+    def decode_one(self, raw: bytes) -> Any:
+        """The record, or a dead letter."""
+        try:
+            return self._decode_one(raw)[0]
+        except (msgspec.MsgspecError, ValueError, RecursionError) as error:
+            return self._dead_letter(0, raw, error)
+
     def _decode_each(self, raws: list[bytes], hashes: list[str]) -> DecodedPage:
         page = DecodedPage()
         for place, (raw, hashed) in enumerate(zip(raws, hashes, strict=True)):
@@ -112,7 +119,7 @@ class RecordDecoder:
             value = _ANY.decode(raw)
             extra = take_unknown(value, self._entity.contract)
             record = msgspec.convert(value, self._entity.contract)
-        if ESCAPED_NUL.search(raw):
+        if NUL in raw and ESCAPED_NUL.search(raw):
             raise ValueError("Expected text without the character NUL (\\u0000)")
         if not self._in_range([record]):
             raise ValueError("Expected times between the years 2 and 9998")
