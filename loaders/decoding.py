@@ -17,6 +17,7 @@ import msgspec.inspect
 import xxhash
 
 from loaders.contracts import Contract, Entity
+from loaders.garbage import search_paused
 
 NUL = b"\\u0000"
 ESCAPED_NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
@@ -74,6 +75,7 @@ class RecordDecoder:
         self._one = msgspec.json.Decoder(entity.contract)
         self._page: msgspec.json.Decoder[Any] = msgspec.json.Decoder(list[entity.contract])  # type: ignore[name-defined]
 
+    @search_paused()
     def decode(self, raws: list[bytes], hashes: list[str]) -> DecodedPage:
         """Decode records, given their hashes; every one ends in `records` or in `dead`."""
         joined = b"[" + b",".join(raws) + b"]"
