@@ -107,7 +107,9 @@ class RawFiller:
             "insert into raw.support__feedback (id, company_id, user_id, sentiment, created_at,"
             " updated_at, _extra, _row_hash, _is_deleted, _received_at, _dlt_load_id)"
             f" select cast(n as text), cast(n % {companies} as text), cast(n % 300000 as text),"
-            " case n % 3 when 0 then 'positive' when 1 then 'neutral' else 'negative' end,"
+            # Some companies are content and others not: scores that are all alike are no marts.
+            f" case n % {companies} % 3"
+            " when 0 then 'positive' when 1 then 'neutral' else 'negative' end,"
             f" {moment}, {moment}, {meta} from {self._series.format(first, last)}",
             self._complete(load),
         )

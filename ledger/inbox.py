@@ -7,30 +7,26 @@ one transaction (see `balance.py`).
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
+from operator import attrgetter
 from typing import Any
 
-from sqlalchemy import Connection, Engine, RowMapping, bindparam, func, insert, select, update
+from msgspec import Struct
+from sqlalchemy import Connection, Engine, RowMapping, func, select, update
 
 from ledger.balance import add_to_totals
 from ledger.dead_letters import Letter, bury, known_letters
+from ledger.inbox_rows import KEPT, insert_waiting, known_hashes
 from ledger.tables import inbox
 
 KEEP_DAYS = 30
 KEEP_BODY_DAYS = 7
 WAITING = inbox.c.status == "waiting"
-# Built once: they run with every commit.
-_INSERT = insert(inbox)
-_KNOWN = select(inbox.c.source, inbox.c.event_id, inbox.c.body_hash).where(
-    inbox.c.source.in_(bindparam("sources", expanding=True)),
-    inbox.c.event_id.in_(bindparam("ids", expanding=True)),
-)
+_row = attrgetter(*KEPT)
 
 
-@dataclass(frozen=True)
-class Event:
+class Event(Struct, frozen=True):
     """One event as it came in; `body` is what was signed, stored and will land."""
 
     way_in: str
@@ -65,7 +61,8 @@ def accept(connection: Connection, events: Sequence[Event]) -> list[Outcome]:
     The same (source, id) with the same bytes is a duplicate, with other bytes a conflict, which is
     kept as a dead letter. An event that never got in (it was a dead letter) does not hold its id.
     """
-    known = _known_events(connection, events)
+    sources, ids = {event.source for event in events}, {event.event_id for event in events}
+    known = known_hashes(connection, sources, ids)
     outcomes: list[Outcome] = []
     fresh, refused = list[Event](), list[tuple[int, Letter]]()
     for place, event in enumerate(events):
@@ -77,7 +74,7 @@ def accept(connection: Connection, events: Sequence[Event]) -> list[Outcome]:
             refused.append((place, letter_of(event)))
         outcomes.append(outcome)
     if fresh:
-        connection.execute(_INSERT, [event_row(event) for event in fresh])
+        insert_waiting(connection, list(map(_row, fresh)))
     repeated = _bury_new(connection, refused)
     for place in repeated:
         # A conflict stays one for its sender; a letter that is known is no news.
@@ -117,14 +114,6 @@ def _outcome(event: Event, known_hash: str | None) -> Outcome:
     return Outcome.DEAD if event.error else Outcome.ACCEPTED
 
 
-def _known_events(connection: Connection, events: Sequence[Event]) -> dict[tuple[str, str], str]:
-    values = {
-        "sources": list({event.source for event in events}),
-        "ids": list({event.event_id for event in events}),
-    }
-    return {(source, id): hashed for source, id, hashed in connection.execute(_KNOWN, values)}
-
-
 def letter_of(event: Event) -> Letter:
     """The letter that keeps an event that is not taken."""
     return Letter(
@@ -141,22 +130,15 @@ def letter_of(event: Event) -> Letter:
     )
 
 
-# What the inbox keeps of an event, in columns of the same names.
-_KEPT = (
-    *("way_in", "source", "event_id", "event_type", "body", "body_hash", "received_at"),
-    *("entity", "is_deletion", "position"),
-)
-
-
 def event_row(event: Event) -> dict[str, Any]:
     """Columns of an event that begins to wait."""
-    kept = {name: getattr(event, name) for name in _KEPT}
+    kept = {name: getattr(event, name) for name in KEPT}
     return kept | {"status": "waiting", "attempts": 0}
 
 
 def event_of(row: RowMapping, error: str) -> Event:
     """The event of a row, and why it does not land."""
-    return Event(**{name: row[name] for name in _KEPT}, error=error)
+    return Event(**{name: row[name] for name in KEPT}, error=error)
 
 
 def waiting_count(ledger: Engine) -> int:

@@ -11,6 +11,7 @@ from ledger.dead_letters import letter_id
 from loaders.columns import DEAD_LETTERS, Column, RawTable, tables_of
 from loaders.contracts import MONEY_PRECISION, MONEY_SCALE, Entity
 from loaders.decoding import DeadLetter, DecodedPage, encode_json
+from loaders.garbage import search_paused
 
 ARROW_TYPES: dict[str, pa.DataType] = {
     "text": pa.string(),
@@ -36,6 +37,7 @@ class TableBuilder:
         self._entity = entity
         self._own, *self._children = tables_of(entity)
 
+    @search_paused()
     def build(
         self,
         page: DecodedPage,

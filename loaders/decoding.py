@@ -17,6 +17,7 @@ import msgspec.inspect
 import xxhash
 
 from loaders.contracts import Contract, Entity
+from loaders.garbage import search_paused
 
 NUL = b"\\u0000"
 ESCAPED_NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
@@ -74,6 +75,7 @@ class RecordDecoder:
         self._one = msgspec.json.Decoder(entity.contract)
         self._page: msgspec.json.Decoder[Any] = msgspec.json.Decoder(list[entity.contract])  # type: ignore[name-defined]
 
+    @search_paused()
     def decode(self, raws: list[bytes], hashes: list[str]) -> DecodedPage:
         """Decode records, given their hashes; every one ends in `records` or in `dead`."""
         joined = b"[" + b",".join(raws) + b"]"
@@ -90,6 +92,13 @@ class RecordDecoder:
         if all(map(_is_json_value, raws)):
             return self.decode(raws, hashes)
         return self._decode_each(raws, hashes)
+
+    def decode_one(self, raw: bytes) -> Any:
+        """The record, or a dead letter."""
+        try:
+            return self._decode_one(raw)[0]
+        except (msgspec.MsgspecError, ValueError, RecursionError) as error:
+            return self._dead_letter(0, raw, error)
 
     def _decode_each(self, raws: list[bytes], hashes: list[str]) -> DecodedPage:
         page = DecodedPage()
@@ -112,7 +121,7 @@ class RecordDecoder:
             value = _ANY.decode(raw)
             extra = take_unknown(value, self._entity.contract)
             record = msgspec.convert(value, self._entity.contract)
-        if ESCAPED_NUL.search(raw):
+        if NUL in raw and ESCAPED_NUL.search(raw):
             raise ValueError("Expected text without the character NUL (\\u0000)")
         if not self._in_range([record]):
             raise ValueError("Expected times between the years 2 and 9998")

@@ -6,16 +6,17 @@ where raw says, whoever read it before, and a message below that place is a repe
 taken without the run lock and landed with it.
 """
 
+import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, cast
+from typing import Any, cast
 
 import msgspec
 import pyarrow as pa
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaException, Message, TopicPartition
 from sqlalchemy import Engine
 
-from ledger.errors import SettingsError, SourceUnavailable
+from ledger.errors import SettingsError
 from ledger.runs import SyncCounts, finish_sync, now, start_sync
 from ledger.settings import Settings
 from ledger.stream import Position, record_positions
@@ -30,23 +31,9 @@ from loaders.target import RAW, Target
 
 PIPELINE = "stream"
 TIMEOUT_SECONDS = 10.0
+log = logging.getLogger("warehouse")
 Place = tuple[str, int]
 """Topic and partition."""
-
-
-class Taken(NamedTuple):
-    """A message that was taken and is not landed yet."""
-
-    place: Place
-    offset: int
-    value: bytes
-
-    @property
-    def position(self) -> str:
-        """Where it lay, as JSON text."""
-        topic, partition = self.place
-        where = {"topic": topic, "partition": partition, "offset": self.offset}
-        return msgspec.json.encode(where).decode()
 
 
 @dataclass
@@ -71,7 +58,7 @@ class StreamReader:
         self._landing = Landing(settings, self._target, PIPELINE)
         self._decoder = RecordDecoder(USER_EVENTS)
         self._builder = TableBuilder(USER_EVENTS)
-        self._messages: list[Taken] = []
+        self._messages: list[Message] = []
         self._unplaced: list[TopicPartition] = []
         self._restarted: set[Place] = set()
         self.error: str | None = None
@@ -86,7 +73,10 @@ class StreamReader:
         )
 
     def _complain(self, error: Any) -> None:
-        self.error = f"stream {self._stream.topic}: {error.str()}"
+        complaint = f"stream {self._stream.topic}: {error.str()}"
+        if complaint != self.error:
+            log.warning("%s", complaint)
+        self.error = complaint
 
     def _assigned(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         consumer.assign(partitions)
@@ -100,20 +90,21 @@ class StreamReader:
     def poll(self, seconds: float) -> bool:
         """Take messages for up to `seconds`; True when there is something to land or to place.
 
-        Raises:
-            SourceUnavailable: the broker refuses for good.
+        What the broker refuses is in `error`: neither pulls nor webhooks wait for it.
         """
         room = self._stream.batch_messages - len(self._messages)
         if room > 0:
             try:
                 taken = self._consumer.consume(room, seconds)
             except KafkaException as error:
-                raise SourceUnavailable(f"stream {self._stream.topic}: {error}") from error
-            for message in taken:
-                if (problem := message.error()) is None:
-                    self._messages.append(_taken(message))
-                else:
-                    self._complain(problem)
+                self._complain(error.args[0])
+                return bool(self._messages)
+            problems = [problem for message in taken if (problem := message.error()) is not None]
+            for problem in problems:
+                self._complain(problem)
+            if problems:
+                taken = [message for message in taken if message.error() is None]
+            self._messages += taken
             if self._messages:
                 self.error = None
         return bool(self._messages or self._unplaced)
@@ -165,14 +156,20 @@ class StreamReader:
         What was taken before is read again: it may lie beyond messages that are not landed.
         """
         self._messages = []
+        restarted = set[Place]()
         for partition in self._unplaced:
             place = (partition.topic, partition.partition)
-            low, high = self._consumer.get_watermark_offsets(partition, TIMEOUT_SECONDS)
+            try:
+                low, high = self._consumer.get_watermark_offsets(partition, TIMEOUT_SECONDS)
+            except KafkaException as error:  # The broker is lost: the next cycle asks again.
+                self._complain(error.args[0])
+                return
             stored = offsets.get(place)
             if stored is not None and stored > high:
-                self._restarted.add(place)
+                restarted.add(place)
                 stored = None
             partition.offset = OFFSET_BEGINNING if stored is None else max(stored, low)
+        self._restarted |= restarted
         self._consumer.assign(self._unplaced)
         self._consumer.resume(self._unplaced)
         self._unplaced = []
@@ -183,15 +180,15 @@ class StreamReader:
 
     def _land(
         self,
-        messages: Sequence[Taken],
+        messages: Sequence[Message],
         offsets: dict[Place, int],
         run_id: str,
         result: LandedStream,
     ) -> None:
         begins = {place: at for place, at in offsets.items() if place not in self._restarted}
-        fresh, nexts = list[Taken](), dict[Place, int]()
+        fresh, nexts = list[Message](), dict[Place, int]()
         for message in messages:
-            place, offset, _ = message
+            place, offset = _place(message), cast(int, message.offset())
             if offset >= nexts.get(place, begins.get(place, 0)):
                 fresh.append(message)
                 nexts[place] = offset + 1
@@ -207,20 +204,21 @@ class StreamReader:
         result.tables |= set(tables)
         self._record(nexts)
 
-    def _tables(self, messages: Sequence[Taken]) -> tuple[dict[str, pa.Table], int]:
+    def _tables(self, messages: Sequence[Message]) -> tuple[dict[str, pa.Table], int]:
         """Tables by name, and how many messages broke the contract."""
         received_at = now()
-        raws = [message.value for message in messages]
+        # An empty message breaks its contract.
+        raws = [message.value() or b"" for message in messages]
         page = self._decoder.decode_apart(raws, [row_hash(raw) for raw in raws])
         kept = [messages[place] for place in page.places]
         position: dict[str, Sequence[Any]] = {
-            "_topic": [message.place[0] for message in kept],
-            "_partition": [message.place[1] for message in kept],
-            "_offset": [message.offset for message in kept],
+            "_topic": [message.topic() for message in kept],
+            "_partition": [message.partition() for message in kept],
+            "_offset": [message.offset() for message in kept],
         }
         tables = self._builder.build(page, received_at, position=position)
         if page.dead:
-            positions = [messages[letter.place].position for letter in page.dead]
+            positions = [_position(messages[letter.place]) for letter in page.dead]
             tables[DEAD_LETTERS.name] = dead_letter_table(
                 USER_EVENTS, page.dead, received_at, positions
             )
@@ -272,7 +270,13 @@ class StreamReader:
         self._consumer.close()
 
 
-def _taken(message: Message) -> Taken:
-    """A message without an error has a place; an empty one breaks its contract later."""
-    place = cast(Place, (message.topic(), message.partition()))
-    return Taken(place, cast(int, message.offset()), message.value() or b"")
+def _place(message: Message) -> Place:
+    """Where it lay: a message without an error lay somewhere."""
+    return cast(Place, (message.topic(), message.partition()))
+
+
+def _position(message: Message) -> str:
+    """Its place and offset, as JSON text."""
+    topic, partition = _place(message)
+    where = {"topic": topic, "partition": partition, "offset": message.offset()}
+    return msgspec.json.encode(where).decode()

@@ -23,7 +23,7 @@ from standardwebhooks import Webhook, WebhookVerificationError
 from ledger.errors import SettingsError
 from ledger.inbox import Event
 from loaders.contracts import ENTITIES, Entity, entities_of
-from loaders.decoding import RecordDecoder, row_hash
+from loaders.decoding import DeadLetter, RecordDecoder, row_hash
 from loaders.sources import SOURCES
 
 SCHEMES = ("standard", "github")
@@ -149,10 +149,10 @@ class EventReader:
     def _breach(self, entity: Entity, data: bytes) -> tuple[str | None, str | None]:
         if not data:
             return f"{entity.name} ?: the event has no `data`", None
-        page = self._decoders[entity.name].decode([data], [""])
-        if page.dead:
-            return page.dead[0].error, page.dead[0].record_id
-        return None, page.records[0].id
+        record = self._decoders[entity.name].decode_one(data)
+        if isinstance(record, DeadLetter):
+            return record.error, record.record_id
+        return None, record.id
 
 
 def _singular(name: str) -> str:

@@ -169,6 +169,8 @@ def _start_web(application: Application, bound: socket.socket) -> Callable[[], N
         access_log=False,
         lifespan="on",
         timeout_graceful_shutdown=GRACEFUL_SECONDS,
+        # Nobody asks who the client is.
+        proxy_headers=False,
         server_header=False,
     )
     server = uvicorn.Server(config)

@@ -61,6 +61,18 @@ def test_the_same_event_counts_once(ledger: Engine) -> None:
     assert [b.received for b in balances(ledger)] == [4, 1]
 
 
+def test_a_large_group_is_taken_at_once(ledger: Engine) -> None:
+    group = [make(str(n), entity=None, position=None) for n in range(500)]
+    assert take(ledger, *group[250:]) == [ACCEPTED] * 250
+    assert take(ledger, *group) == [ACCEPTED] * 250 + [DUPLICATE] * 250
+    batch = batches.take_batch(ledger, 1_000)
+    assert batch is not None
+    assert [row["event_id"] for row in batch.rows] == [
+        str(n) for n in (*range(250, 500), *range(250))
+    ]
+    assert {row["received_at"] for row in batch.rows} == {NOW}
+
+
 def test_the_same_id_with_other_bytes_is_a_conflict_and_kept(ledger: Engine) -> None:
     assert take(ledger, make("1"), make("1", "y")) == [ACCEPTED, CONFLICT]
     assert take(ledger, make("1", "y")) == [CONFLICT]
