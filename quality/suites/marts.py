@@ -151,7 +151,9 @@ def _scores(scope: Scope) -> Iterator[Rule]:
     yield Rule(name, METRICS, mean, column, minimum_rows=few)
     differ = gxe.ExpectColumnUniqueValueCountToBeBetween(column=column, min_value=2)
     name = "company_health_metrics__scores_differ"
-    yield Rule(name, METRICS, differ, column, minimum_rows=few)
+    # Before anybody said anything, all companies have the score of those without a signal.
+    heard = scope.some(METRICS, "event_count_90d > 0")
+    yield Rule(name, METRICS, differ, column, minimum_rows=few, judged_if=heard)
     bands = "health.health_score_bands"
     query = f"""
         select metrics.company_id

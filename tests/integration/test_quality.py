@@ -113,6 +113,14 @@ def test_each_rule_on_marts_fails_for_its_reason(warehouse: GoodWarehouse, rule:
     assert result.failures[0].status == "failed"
 
 
+def test_equal_scores_are_right_before_anybody_said_anything(warehouse: GoodWarehouse) -> None:
+    table = "health.company_health_metrics"
+    silent = f"update {table} set health_score = 40, event_count_90d = 0"
+    with warehouse.spoiled([(table, silent)]):
+        result = check(warehouse.settings, "marts", as_of=AS_OF, tables={table})
+    assert "company_health_metrics__scores_differ" not in failed(result)
+
+
 @pytest.mark.parametrize("suite", ["raw", "marts"])
 def test_rules_about_former_days_fail_for_their_reason(
     warehouse: GoodWarehouse, suite: str
