@@ -1,11 +1,12 @@
 """The health mart moved one day forward against a full rebuild, with the same result.
 
 20,000 companies, 5 million feedback events; a day's new events land, `as_of` moves by a day. Wall
-time in a warm process that has parsed the project once, as the service does.
+time in a warm process, as the service builds: views are there already.
 """
 
 from datetime import UTC, datetime
 
+from benchmarks.incremental_build import VIEWS
 from benchmarks.measure import empty_warehouse, figure, quick, seconds
 from benchmarks.raw_rows import RawFiller
 from ledger.settings import Settings
@@ -24,6 +25,7 @@ def dbt_run(settings: Settings, as_of: datetime, *, full_refresh: bool) -> None:
     result = build(
         settings,
         MODELS,
+        exclude=VIEWS,
         full_refresh=full_refresh,
         as_of=as_of,
         command="run",
@@ -52,11 +54,9 @@ def measure(engine: str, companies: int, events: int) -> tuple[float, float]:
 
 
 def main() -> None:
-    """Print the figure; PostgreSQL at a tenth of the size."""
-    sizes = {"duckdb": (20_000, 5_000_000), "postgres": (2_000, 500_000)}
-    if quick():
-        sizes = {"duckdb": (200, 20_000), "postgres": (200, 20_000)}
-    for engine, (companies, events) in sizes.items():
+    """Print the figure of each engine."""
+    companies, events = (200, 20_000) if quick() else (20_000, 5_000_000)
+    for engine in ("duckdb", "postgres"):
         forward, full = measure(engine, companies, events)
         figure(
             f"health mart one day forward, {events:,} events",

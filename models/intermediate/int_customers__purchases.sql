@@ -1,5 +1,5 @@
--- One row a customer (or none named) and country that their orders are shipped to: what they bought.
--- Rows are replaced customer by customer (`unique_key`); who has no order left keeps a row of zeros.
+-- One row a customer (or none named) and country that orders are shipped to: what they bought.
+-- Rows are replaced customer by customer (`unique_key`); who has no order left keeps a zero.
 {{
     config(
         unique_key='customer_key',
