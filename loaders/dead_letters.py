@@ -1,8 +1,8 @@
 """Dead letters between raw and the ledger: registered there after a load, replayed from there."""
 
 import base64
-from dataclasses import replace
 
+from msgspec.structs import replace
 from sqlalchemy import Engine, RowMapping
 
 from ledger.dead_letters import Letter, register
