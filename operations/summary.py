@@ -156,6 +156,9 @@ def print_at_risk(console: Console, reader: Reader) -> None:
     companies: dict[str, list[tuple[Any, ...]]] = {}
     for company_id, *row in reader.fetch(AT_RISK):
         companies.setdefault(company_id, []).append(tuple(row))
+    if not companies:
+        console.print("Most at risk: no active company is known")
+        return
     table = Table(title="Most at risk", title_justify="left")
     table.add_column("company")
     table.add_column("score", justify="right")
