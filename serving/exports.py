@@ -39,7 +39,7 @@ MEDIA_TYPES = {
 GZIP_LEVEL = 4
 LAYOUT = 1
 CHUNK = 1 << 20
-MEMORY_LIMIT = "256MB"
+MEMORY_LIMIT = "128MB"
 
 
 @dataclass(frozen=True)
