@@ -6,14 +6,16 @@ that died at one step or another.
 """
 
 import os
+import shutil
 from collections.abc import Iterator, Sequence
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, Phase, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
-from integration.streams import START, Step, land, streams
+from integration.streams import START, Change, Step, land, record, streams
 from sqlalchemy import Engine, select
 from support.modelled import ModelledWarehouse
 
@@ -22,7 +24,7 @@ from ledger.errors import TargetError
 from ledger.publications import current_publication
 from ledger.settings import Settings
 from ledger.tables import publication_tables
-from serving import notes, publish_duckdb, publish_postgres
+from serving import draft_duckdb, notes, publish_duckdb, publish_postgres
 from serving.publish import publish, refresh_operations, reject
 
 EXAMPLES = int(os.environ.get("LAW_EXAMPLES") or 1)
@@ -153,3 +155,67 @@ def test_what_is_published_is_what_was_built(
     published.build()
     published.publish()
     assert {"order_id", "feedback_id", "company_health_history_key"} <= set(replaced)
+
+
+def orders(published: Published, version: int, noise: int) -> None:
+    """Land and build a version of an order; `noise` decides its items."""
+    change = Change("orders", 9, version, noise)
+    published.loads += 1
+    received_at = START + timedelta(hours=published.loads)
+    published.warehouse.land(
+        f"{published.loads}.5", [(*record(change), False)], received_at=received_at
+    )
+    published.build("+fct_sales")
+
+
+def test_an_order_that_loses_its_last_item_loses_it_for_readers(
+    published: Published, replaced: list[str]
+) -> None:
+    for version, noise in ((1, 0b11110000), (2, 0b110000), (3, 0), (4, 0b110000)):
+        orders(published, version, noise)
+        published.publish()
+        assert replaced.pop() == "order_id"
+
+
+@pytest.mark.parametrize("lost", ["working", "published"])
+def test_what_the_notes_do_not_begin_with_is_copied_as_a_whole(
+    published: Published, replaced: list[str], tmp_path: Path, lost: str
+) -> None:
+    settings = published.settings
+    if settings.postgres_url is not None:
+        pytest.skip("marts, notes and what is published are one database on PostgreSQL")
+    orders(published, 5, 0b110000)
+    published.publish()
+    backup = shutil.copyfile(settings.warehouse_path, tmp_path / "backup.duckdb")
+    replaced.clear()
+    orders(published, 6, 0b11110000)
+    if lost == "working":
+        published.publish()
+        replaced.clear()
+        shutil.copyfile(backup, settings.warehouse_path)
+    else:
+        settings.published_path.unlink()
+    published.publish()
+    assert replaced == []
+
+
+def test_a_published_file_that_is_only_changed_does_not_grow_without_bound(
+    published: Published, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = published.settings
+    if settings.postgres_url is not None:
+        pytest.skip("PostgreSQL gives room back by itself")
+    published.publish()
+    shown = settings.published_path.resolve().stat().st_size
+    copied: list[Path | None] = []
+    begin = publish_duckdb.begin_draft
+    monkeypatch.setattr(
+        publish_duckdb,
+        "begin_draft",
+        lambda database, draft, base: (copied.append(base), begin(database, draft, base)),
+    )
+    for growth in (2, 0.5, 2):
+        monkeypatch.setattr(draft_duckdb, "GROWTH", growth)
+        published.publish()
+    assert [base is not None for base in copied] == [True, False, True]
+    assert settings.published_path.resolve().stat().st_size < 2 * shown
