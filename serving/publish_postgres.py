@@ -145,6 +145,8 @@ def _replace(connection: Connection, mart: Mart, key: str) -> int:
         {"schema": WORKING + mart.schema, "name": mart.name},
     )
     connection.execute(text("analyze noted"))
+    for schema in (WORKING + mart.schema, mart.schema):
+        _analyze_if_unknown(connection, schema, mart.name, key)
     same_key = f'changing."{key}" = noted.key_value'
     columns = ", ".join(f'changing."{name}"' for name in mart.names)
     deleted = connection.execute(
@@ -177,14 +179,22 @@ def _marts(connection: Connection, schema: str) -> dict[str, tuple[tuple[str, st
     return found
 
 
+def _analyze_if_unknown(connection: Connection, schema: str, name: str, column: str) -> None:
+    """Gather statistics of a column unless there are some: without, a plan would read all rows."""
+    query = text(
+        "select 1 from pg_catalog.pg_stats"
+        " where schemaname = :schema and tablename = :name and attname = :column"
+    )
+    if not connection.scalar(query, {"schema": schema, "name": name, "column": column}):
+        connection.execute(text(f'analyze {schema}."{name}" ("{column}")'))
+
+
 def _create(connection: Connection, mart: Mart) -> None:
     """Show the table for the first time, or with other columns than before."""
     connection.execute(text(f"drop table if exists {mart.published}"))
     connection.execute(text(f"create table {mart.published} (like {mart.working} including all)"))
     connection.execute(text(f"insert into {mart.published} select * from {mart.working}"))
     connection.execute(text(f'create unique index on {mart.published} ("{mart.key}")'))
-    # Else the next publication would plan as if it knew nothing of the rows, and read them all.
-    connection.execute(text(f"analyze {mart.published}"))
 
 
 def _count(connection: Connection, mart: Mart) -> int:
