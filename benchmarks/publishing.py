@@ -3,17 +3,19 @@
 DuckDB: a version against `cp` of the file it makes. PostgreSQL: the first version against `create
 table as` of the same rows, then a version in which one row of a hundred differs. A reader asks for
 a total all the time; its longest answer while a version is published is set against the one before.
+Then a version in which 1,000 pieces of feedback were changed, with few older ones and with many.
 """
 
 import shutil
+import statistics
 import threading
 import time
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from sqlalchemy import Engine, text
 
 from benchmarks.measure import empty_warehouse, figure, quick, seconds
-from benchmarks.raw_rows import ITEMS_AN_ORDER, RawFiller
+from benchmarks.raw_rows import ITEMS_AN_ORDER, RawFiller, warehouse_with_feedback
 from ledger.engine import open_ledger
 from ledger.settings import Settings
 from operations.dbt_runner import build
@@ -23,6 +25,9 @@ from serving.reader import open_published
 AS_OF = datetime(2026, 1, 2, tzinfo=UTC)
 TOTAL = "select sum(total_revenue) from sales.daily_sales"
 MILLION = 1_000_000
+FEW, MANY = 100_000, 2_000_000
+CHANGED = 1_000
+PUBLICATIONS = 7
 
 
 class Reading:
@@ -93,10 +98,36 @@ def measure(engine: str, facts: int) -> None:
     figure("longest read while publishing", engine, reading.longest / alone, "≤ 5", told)
 
 
+def changed_version(engine: str, older: int) -> float:
+    """Seconds of a publication after changes of feedback: the median of several."""
+    found = []
+    with warehouse_with_feedback(engine, companies=1_000, events=older) as settings:
+        filler, ledger = RawFiller(settings), open_ledger(settings)
+        tomorrow = datetime.now(UTC) + timedelta(days=1)
+        for number in range(PUBLICATIONS + 1):
+            assert build(settings, command="run").succeeded
+            taken = seconds(lambda: publish(settings, ledger, "bench", AS_OF))
+            if number:
+                found.append(taken)
+            first, day = number * CHANGED, tomorrow.isoformat()
+            filler.feedback(f"3.{number}", first, first + CHANGED, companies=1_000, day=day)
+        ledger.dispose()
+    return statistics.median(found)
+
+
+def measure_history(engine: str, few: int, many: int) -> None:
+    """Print what older rows add to a publication of the same changes."""
+    with_few, with_many = (changed_version(engine, older) for older in (few, many))
+    name = f"{CHANGED:,} changed rows with {many:,} older, of with {few:,}"
+    told = f"{with_many:.2f} s against {with_few:.2f} s"
+    figure(name, engine, with_many / with_few, "≤ 1.5", told)
+
+
 def main() -> None:
     """Print the figures; PostgreSQL at a tenth of the size."""
     for engine, facts in (("duckdb", 10 * MILLION), ("postgres", MILLION)):
         measure(engine, facts // 100 if quick() else facts)
+        measure_history(engine, *((FEW // 10, FEW) if quick() else (FEW, MANY)))
 
 
 if __name__ == "__main__":

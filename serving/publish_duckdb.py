@@ -3,7 +3,8 @@
 `<home>/published.duckdb` links to `<home>/published/<version>/published.duckdb`, so that the
 database is called `published` in every version. A file is complete and on disk before the link
 names it, and is never written again: whoever has it open keeps it, also after it was removed. While
-a publication is written the working file belongs to this process anyway.
+a publication is written the working file belongs to this process anyway. What builds noted is
+forgotten last; a publication killed before that is followed by one that copies everything.
 """
 
 import os
@@ -25,12 +26,18 @@ from ledger.publications import (
 )
 from ledger.runs import now
 from ledger.settings import Settings
+from serving.draft_duckdb import (
+    base_of_draft,
+    begin_draft,
+    bring_up_to_date,
+    forget_notes,
+    version_of,
+)
 from serving.ledger_mirror import MIRRORED, Mirrored
 from serving.reader import connect_duckdb
 
 MARTS = ("core", "health", "sales")
 OPERATIONS = "operations"
-INNER_TABLES = ("load_claims",)
 KEPT_FILES = 3
 
 
@@ -41,8 +48,10 @@ def publish(settings: Settings, ledger: Engine, run_id: str, as_of: datetime) ->
     with ledger.connect() as connection:
         version = next_version(connection)
     draft = _folder(settings) / f"{version:08d}.draft"
-    with _working(settings, draft) as database:
-        rows = _copy_schemas(database, MARTS)
+    with _working(settings) as database:
+        base = base_of_draft(database, settings.published_path.resolve())
+        begin_draft(database, draft, base)
+        rows = bring_up_to_date(database, MARTS)
         database.execute("checkpoint published")
         with ledger.begin() as connection:
             seconds = (now() - started_at).total_seconds()
@@ -50,7 +59,9 @@ def publish(settings: Settings, ledger: Engine, run_id: str, as_of: datetime) ->
             record_publication(connection, run_id, publication, rows)
             _copy_operations(database, connection)
             database.execute("detach published")
+            size = draft.stat().st_size
             _show(settings, draft, f"{version:08d}")
+        forget_notes(database, version, None if base else size)
     clean(settings)
     return publication
 
@@ -61,8 +72,8 @@ def refresh_operations(settings: Settings, ledger: Engine) -> None:
     shown = settings.published_path.resolve()
     version, _, number = shown.parent.name.partition(".")
     draft = _folder(settings) / f"{version}.draft"
-    with _working(settings, draft, shown) as database, ledger.connect() as connection:
-        database.execute(f"drop schema if exists published.{OPERATIONS} cascade")
+    with _working(settings) as database, ledger.connect() as connection:
+        begin_draft(database, draft, shown)
         _copy_operations(database, connection)
         database.execute("detach published")
         _show(settings, draft, f"{version}.{int(number or 0) + 1:06d}")
@@ -70,41 +81,11 @@ def refresh_operations(settings: Settings, ledger: Engine) -> None:
 
 
 @contextmanager
-def _working(
-    settings: Settings, draft: Path, shown: Path | None = None
-) -> Iterator[duckdb.DuckDBPyConnection]:
-    """The working file, with a draft attached: empty, or a copy of what is shown."""
-    for left_behind in (draft, draft.with_name(f"{draft.name}.wal")):
-        left_behind.unlink(missing_ok=True)
-    if shown is not None:
-        shutil.copyfile(shown, draft)
+def _working(settings: Settings) -> Iterator[duckdb.DuckDBPyConnection]:
+    """The file that builds write."""
     with connect_duckdb(settings.warehouse_path) as database:
         database.execute("set preserve_insertion_order = false")
-        database.execute(f"attach '{_quoted(draft)}' as published")
         yield database
-
-
-def _copy_schemas(database: duckdb.DuckDBPyConnection, schemas: tuple[str, ...]) -> dict[str, int]:
-    """Copy tables and what views show, in one snapshot; gives the rows of each."""
-    database.execute("begin")
-    rows = {}
-    for schema, table in _tables(database, schemas):
-        name = f'"{schema}"."{table}"'
-        database.execute(f"create schema if not exists published.{schema}")
-        copied = database.execute(f"create table published.{name} as from {name}").fetchone()
-        rows[f"{schema}.{table}"] = int(copied[0]) if copied else 0
-    database.execute("commit")
-    return rows
-
-
-def _tables(database: duckdb.DuckDBPyConnection, schemas: tuple[str, ...]) -> list[tuple[str, str]]:
-    query = """
-        select table_schema, table_name from information_schema.tables
-        where table_catalog = current_database() and list_contains(?, table_schema)
-            and not list_contains(?, table_name)
-        order by table_schema, table_name
-    """
-    return database.execute(query, [list(schemas), list(INNER_TABLES)]).fetchall()
 
 
 def _copy_operations(database: duckdb.DuckDBPyConnection, ledger: Connection) -> None:
@@ -112,7 +93,8 @@ def _copy_operations(database: duckdb.DuckDBPyConnection, ledger: Connection) ->
     for mirrored in MIRRORED:
         _mirror(database, ledger, mirrored)
     database.execute("commit")
-    _copy_schemas(database, (OPERATIONS,))
+    database.execute(f"drop schema if exists published.{OPERATIONS} cascade")
+    bring_up_to_date(database, (OPERATIONS,))
 
 
 def _mirror(database: duckdb.DuckDBPyConnection, ledger: Connection, mirrored: Mirrored) -> None:
@@ -159,7 +141,7 @@ def _adopt(settings: Settings, ledger: Engine) -> None:
     if not shown.exists():
         return
     known = current_publication(ledger)
-    version = int(shown.parent.name.partition(".")[0])
+    version = version_of(shown)
     if known is not None and known.version >= version:
         return
     with connect_duckdb(shown, read_only=True) as database:
@@ -198,7 +180,3 @@ def _sync_folder(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-def _quoted(path: Path) -> str:
-    return str(path).replace("'", "''")

@@ -5,8 +5,9 @@ transaction of isolation REPEATABLE READ, sees one version, and neither waits fo
 Swapping tables, schemas or views instead was left out: names are resolved outside the reader's
 snapshot, so a transaction could see two versions, and new tables as empty (see DECISIONS.md).
 
-Builds leave the names of what they wrote in `operations.unpublished_models`, in the transaction of
-their rows: only these tables are compared.
+Builds note what they wrote, in the transaction of their rows (see `serving.notes`): rows of noted
+keys are replaced, tables noted as a whole are compared, and the rest is left alone. Notes are
+removed in the transaction that publishes their rows, and only those that its snapshot holds.
 """
 
 from collections.abc import Sequence
@@ -24,6 +25,7 @@ from ledger.publications import (
 from ledger.runs import now
 from ledger.tables import publication_tables
 from serving.ledger_mirror import MIRRORED, Mirrored
+from serving.notes import KEYS, MODELS, NOTES, Change, changes
 
 MARTS = ("core", "health", "sales")
 WORKING = "working_"
@@ -41,6 +43,11 @@ class Mart:
     schema: str
     name: str
     columns: tuple[tuple[str, str], ...]
+
+    @property
+    def id(self) -> str:
+        """The name that readers know."""
+        return f"{self.schema}.{self.name}"
 
     @property
     def published(self) -> str:
@@ -68,12 +75,8 @@ def publish(ledger: Engine, run_id: str, as_of: datetime) -> Publication:
     started_at = now()
     with _snapshot(ledger) as connection, connection.begin():
         connection.execute(text(f"set local lock_timeout = '{LOCK_TIMEOUT}'"))
-        changed = _take_unpublished(connection)
         rows = _known_rows(connection)
-        for mart in _prepared(connection, changed, rows):
-            _apply_differences(connection, mart.working, mart.published, [mart.key], mart.names)
-            count = connection.scalar(text(f"select count(*) from {mart.published}"))
-            rows[f"{mart.schema}.{mart.name}"] = int(count or 0)
+        _bring_up_to_date(connection, rows)
         seconds = (now() - started_at).total_seconds()
         publication = Publication(next_version(connection), as_of, now(), seconds)
         record_publication(connection, run_id, publication, rows)
@@ -91,16 +94,6 @@ def _snapshot(ledger: Engine) -> Connection:
     return ledger.connect().execution_options(isolation_level="REPEATABLE READ")
 
 
-def _take_unpublished(connection: Connection) -> set[tuple[str, str]]:
-    """Working tables that builds have written since the last publication."""
-    if not connection.scalar(text("select to_regclass('operations.unpublished_models')")):
-        return set()
-    taken = connection.execute(
-        text("delete from operations.unpublished_models returning schema_name, model")
-    )
-    return {(schema.removeprefix(WORKING), model) for schema, model in taken}
-
-
 def _known_rows(connection: Connection) -> dict[str, int]:
     """Rows of each table in the version that readers see now."""
     current = current_publication(connection)
@@ -111,11 +104,10 @@ def _known_rows(connection: Connection) -> dict[str, int]:
     return dict(connection.execute(query).tuples().all())
 
 
-def _prepared(
-    connection: Connection, changed: set[tuple[str, str]], rows: dict[str, int]
-) -> list[Mart]:
-    """The marts to compare, each with a table that readers see; what is gone is dropped."""
-    found = []
+def _bring_up_to_date(connection: Connection, rows: dict[str, int]) -> None:
+    """Make readers' tables show what the working ones do, and `rows` say how many they hold."""
+    keeps_notes = connection.scalar(text("select to_regclass(:name)"), {"name": KEYS})
+    noted = changes(connection.execute(text(NOTES)).tuples()) if keeps_notes else {}
     for schema in MARTS:
         connection.execute(text(f"create schema if not exists {schema}"))
         built, shown = _marts(connection, WORKING + schema), _marts(connection, schema)
@@ -126,11 +118,48 @@ def _prepared(
             mart = Mart(schema, name, columns)
             if shown.get(name) != columns:
                 _create(connection, mart)
-            elif (schema, name) not in changed:
-                continue
-            found.append(mart)
+                rows[mart.id] = _count(connection, mart)
+            elif change := noted.get((WORKING + schema, name)):
+                rows[mart.id] = _update(connection, mart, change, rows.get(mart.id, 0))
         _grant(connection, schema)
-    return found
+    for notes in (KEYS, MODELS) if keeps_notes else ():
+        connection.execute(text(f"delete from {notes}"))
+
+
+def _update(connection: Connection, mart: Mart, change: Change, rows: int) -> int:
+    """Bring rows up to date that may have changed; gives how many the table has then."""
+    key = change.by_key(dict(mart.columns), rows)
+    if key is not None:
+        return rows + _replace(connection, mart, key)
+    _apply_differences(connection, mart.working, mart.published, [mart.key], mart.names)
+    return _count(connection, mart)
+
+
+def _replace(connection: Connection, mart: Mart, key: str) -> int:
+    """Replace the rows of the noted keys; gives how many there are more."""
+    connection.execute(
+        text(
+            "create temporary table noted on commit drop as"
+            f" select distinct key_value from {KEYS} where schema_name = :schema and model = :name"
+        ),
+        {"schema": WORKING + mart.schema, "name": mart.name},
+    )
+    connection.execute(text("analyze noted"))
+    for schema in (WORKING + mart.schema, mart.schema):
+        _analyze_if_unknown(connection, schema, mart.name, key)
+    same_key = f'changing."{key}" = noted.key_value'
+    columns = ", ".join(f'changing."{name}"' for name in mart.names)
+    deleted = connection.execute(
+        text(f"delete from {mart.published} as changing using noted where {same_key}")
+    )
+    inserted = connection.execute(
+        text(
+            f"insert into {mart.published} select {columns}"
+            f" from {mart.working} as changing join noted on {same_key}"
+        )
+    )
+    connection.execute(text("drop table noted"))
+    return int(inserted.rowcount - deleted.rowcount)
 
 
 def _marts(connection: Connection, schema: str) -> dict[str, tuple[tuple[str, str], ...]]:
@@ -150,10 +179,26 @@ def _marts(connection: Connection, schema: str) -> dict[str, tuple[tuple[str, st
     return found
 
 
+def _analyze_if_unknown(connection: Connection, schema: str, name: str, column: str) -> None:
+    """Gather statistics of a column unless there are some: without, a plan would read all rows."""
+    query = text(
+        "select 1 from pg_catalog.pg_stats"
+        " where schemaname = :schema and tablename = :name and attname = :column"
+    )
+    if not connection.scalar(query, {"schema": schema, "name": name, "column": column}):
+        connection.execute(text(f'analyze {schema}."{name}" ("{column}")'))
+
+
 def _create(connection: Connection, mart: Mart) -> None:
+    """Show the table for the first time, or with other columns than before."""
     connection.execute(text(f"drop table if exists {mart.published}"))
     connection.execute(text(f"create table {mart.published} (like {mart.working} including all)"))
+    connection.execute(text(f"insert into {mart.published} select * from {mart.working}"))
     connection.execute(text(f'create unique index on {mart.published} ("{mart.key}")'))
+
+
+def _count(connection: Connection, mart: Mart) -> int:
+    return int(connection.scalar(text(f"select count(*) from {mart.published}")) or 0)
 
 
 def _grant(connection: Connection, schema: str) -> None:

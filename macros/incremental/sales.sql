@@ -33,6 +33,7 @@
     an order that has lost them all. Cheap when no claimed load removed an item.
 -#}
 {% macro delete_removed_items() -%}
+    {{ note_unpublished_keys_sql('order_id', '(' ~ removed_items('order_id') ~ ') as removed') }}
     delete from {{ this }}
     where
         order_id in ({{ removed_items('order_id') }})

@@ -31,7 +31,9 @@
         {% if (claims.schema, claims.identifier) not in found %}
             {{ create_load_claims_sql(claims) }}
         {% endif %}
-        {{ create_unpublished_models() }}
+        {% if (claims.schema, unpublished_keys().identifier) not in found %}
+            {{ create_unpublished_sql() }}
+        {% endif %}
     {% endif %}
 {% endmacro %}
 

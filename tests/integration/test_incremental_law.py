@@ -11,7 +11,7 @@ from datetime import timedelta
 
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
-from integration.streams import START, Change, Step, record, streams
+from integration.streams import START, Change, Step, land, record, streams
 from sqlalchemy import URL
 from support.modelled import MARTS, ModelledWarehouse
 
@@ -42,8 +42,7 @@ class Journey:
         """Every step, then a last build with all loads visible."""
         late: list[str] = []
         for number, step in enumerate(steps):
-            load_id = f"{number}.5"
-            self._land(load_id, number, step)
+            load_id = land(self.warehouse, number, step)
             self.as_of += timedelta(days=step.days)
             if step.new_weights:
                 self.warehouse.execute(NEW_WEIGHTS)
@@ -59,16 +58,6 @@ class Journey:
     def build(self, *selectors: str) -> None:
         """Build what holds rows."""
         self.warehouse.dbt("run", *selectors, exclude=VIEWS, as_of=self.as_of, full=self.full)
-
-    def _land(self, load_id: str, number: int, step: Step) -> None:
-        records = [(*record(change), change.deleted) for change in step.changes]
-        self.warehouse.land(
-            load_id,
-            records,
-            received_at=START + timedelta(hours=number),
-            complete=not step.late,
-            times=2 if step.repeated else 1,
-        )
 
 
 def empty(warehouse: ModelledWarehouse) -> None:

@@ -61,12 +61,11 @@ def set_state(warehouse: ModelledWarehouse, state: int, *, whole: bool = True) -
 
 
 def mark(warehouse: ModelledWarehouse, schema: str, model: str) -> None:
-    """As the post-hook of a model does."""
-    if warehouse.settings.postgres_url is not None:
-        warehouse.execute(
-            "insert into operations.unpublished_models (schema_name, model, invocation_id)"
-            f" values ('working_{schema}', '{model}', 'test')"
-        )
+    """As the pre-hook of a model does."""
+    warehouse.execute(
+        "insert into operations.unpublished_models (schema_name, model, invocation_id)"
+        f" values ('{warehouse.settings.working_schema(schema)}', '{model}', 'test')"
+    )
 
 
 def state_of(reader: Reader) -> int:

@@ -5,7 +5,7 @@ The loads are made by hand, so that they can be late, repeated or incomplete as 
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -20,6 +20,7 @@ from loaders.contracts import ALL_ENTITIES, USER_EVENTS, Entity
 from loaders.decoding import DecodedPage, row_hash
 from loaders.target import Target
 from operations import dbt_runner
+from serving.reader import open_published
 
 from .warehouse import working
 
@@ -123,21 +124,29 @@ class ModelledWarehouse:
         return self.target.fetch(working(self.settings, query))
 
     def dump(self, schemas: Sequence[str] = MARTS) -> dict[str, Rows]:
-        """Every row of every table of the marts, comparable across engines."""
-        own = ", ".join(f"'{self.settings.working_schema(schema)}'" for schema in schemas)
-        names = self.rows(
-            "select table_schema, table_name, column_name from information_schema.columns"
-            f" where table_schema in ({own})"
-            " order by table_schema, table_name, column_name"
-        )
-        columns: dict[str, list[str]] = {}
-        for schema, table, column in names:
-            name = f"{schema.removeprefix('working_')}.{table}"
-            columns.setdefault(name, []).append(column)
-        return {
-            table: Counter(self.rows(f"select {', '.join(own)} from {table}"))
-            for table, own in columns.items()
-        }
+        """Every row of every table of the marts as built, comparable across engines."""
+        return _dump(self.rows, [self.settings.working_schema(schema) for schema in schemas])
+
+    def published(self) -> dict[str, Rows]:
+        """Every row of every table of the marts as readers see them."""
+        with open_published(self.settings) as reader:
+            return _dump(reader.fetch, MARTS)
+
+
+def _dump(fetch: Callable[[str], list[tuple[Any, ...]]], schemas: Sequence[str]) -> dict[str, Rows]:
+    own = ", ".join(f"'{schema}'" for schema in schemas)
+    names = fetch(
+        "select table_schema, table_name, column_name from information_schema.columns"
+        f" where table_schema in ({own})"
+        " order by table_schema, table_name, column_name"
+    )
+    columns: dict[str, list[str]] = {}
+    for schema, table, column in names:
+        columns.setdefault(f"{schema.removeprefix('working_')}.{table}", []).append(column)
+    return {
+        table: Counter(fetch(f"select {', '.join(own)} from {table}"))
+        for table, own in columns.items()
+    }
 
 
 def _positions(hashes: Sequence[str]) -> dict[str, list[Any]]:

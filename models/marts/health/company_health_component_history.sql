@@ -7,7 +7,9 @@
         on_schema_change='fail',
         full_refresh=false,
         claims_loads=false,
-        indexes=indexed([['company_id', 'as_of_date']])
+        indexes=indexed([
+            ['company_health_component_history_key'], ['company_id', 'as_of_date'],
+        ])
     )
 }}
 

@@ -6,7 +6,7 @@
         on_schema_change='fail',
         full_refresh=false,
         claims_loads=false,
-        indexes=indexed([['company_id', 'as_of_date']])
+        indexes=indexed([['company_health_history_key'], ['company_id', 'as_of_date']])
     )
 }}
 

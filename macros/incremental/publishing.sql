@@ -1,0 +1,88 @@
+{#-
+    Notes for the next publication, in the transaction of the rows they speak of: which marts were
+    written as a whole, and of the others, which keys. A publication takes them with its own switch.
+-#}
+{% macro unpublished_models() %}
+    {% do return(load_claims().incorporate(path={'identifier': 'unpublished_models'})) %}
+{% endmacro %}
+
+
+{% macro unpublished_keys() %}
+    {% do return(load_claims().incorporate(path={'identifier': 'unpublished_keys'})) %}
+{% endmacro %}
+
+
+{% macro create_unpublished_sql() %}
+    create table if not exists {{ unpublished_models() }} (
+        schema_name text not null,
+        model text not null,
+        invocation_id text not null
+    );
+    create table if not exists {{ unpublished_keys() }} (
+        schema_name text not null,
+        model text not null,
+        key_column text not null,
+        key_value text
+    );
+{% endmacro %}
+
+
+{#- Whether readers are shown what is built here. -#}
+{% macro is_published() %}
+    {% set schemas = [] %}
+    {% for schema in published_schemas() %}
+        {% do schemas.append(generate_schema_name(schema, none) | trim) %}
+    {% endfor %}
+    {% do return(this.schema in schemas) %}
+{% endmacro %}
+
+
+{#-
+    Pre-hook of every mart, seed and snapshot: notes that all of its rows may change, unless this run
+    will note their keys. Before the rows, because only then an incremental model knows what it will do.
+-#}
+{% macro mark_unpublished() -%}
+    {%- if is_published() and not notes_keys() -%}
+    insert into {{ unpublished_models() }} (schema_name, model, invocation_id)
+    values ('{{ this.schema }}', '{{ this.identifier }}', '{{ invocation_id }}')
+    {%- endif -%}
+{%- endmacro %}
+
+
+{#- Whether `get_incremental_..._sql` below write the rows of this run, and by one key. -#}
+{% macro notes_keys() %}
+    {% set strategy = config.get('incremental_strategy') %}
+    {% do return(adds_to_existing_rows() and (
+        strategy == 'append' or (strategy == 'delete+insert' and config.get('unique_key') is string)
+    )) %}
+{% endmacro %}
+
+
+{#- Statement that notes keys of a mart: rows that a run writes, or deletes. -#}
+{% macro note_unpublished_keys_sql(column, relation) -%}
+    {%- if is_published() and adds_to_existing_rows() -%}
+    insert into {{ unpublished_keys() }} (schema_name, model, key_column, key_value)
+    select distinct
+        '{{ this.schema }}' as schema_name,
+        '{{ this.identifier }}' as model,
+        '{{ column }}' as key_column,
+        cast({{ column }} as text) as key_value
+    from {{ relation }};
+    {%- endif -%}
+{%- endmacro %}
+
+
+{#- dbt's own statements, after a note of the keys that they are about to write. -#}
+{% macro get_incremental_delete_insert_sql(arg_dict) %}
+    {%- if notes_keys() %}
+    {{ note_unpublished_keys_sql(arg_dict['unique_key'], arg_dict['temp_relation']) }}
+    {%- endif %}
+    {{ adapter.dispatch('get_incremental_delete_insert_sql', 'dbt')(arg_dict) }}
+{% endmacro %}
+
+
+{#- Rows that are only added are told apart by the first column, which is the key of a mart. -#}
+{% macro get_incremental_append_sql(arg_dict) %}
+    {{ note_unpublished_keys_sql(arg_dict['dest_columns'][0].name, arg_dict['temp_relation']) }}
+    {{ adapter.dispatch('get_incremental_append_sql', 'dbt')(arg_dict) }}
+{% endmacro %}
