@@ -13,6 +13,7 @@ from ledger.publications import current_publication
 from ledger.quality import newest_results
 from ledger.tables import (
     alerts,
+    dead_letters,
     model_runs,
     pipeline_runs,
     publication_tables,
@@ -29,6 +30,7 @@ DAYS = {
     "publication_tables": 90,
     "quality_results": 90,
     "alerts": 90,
+    "dead_letters": 90,
 }
 
 
@@ -53,6 +55,9 @@ def outdated(connection: Connection, at: datetime) -> dict[Table, ColumnElement[
         quality_results: (quality_results.c.checked_at < limit["quality_results"])
         & quality_results.c.since.not_in(newest),
         alerts: alerts.c.created_at < limit["alerts"],
+        # Closed by themselves; the others stay until somebody decides, and after that.
+        dead_letters: (dead_letters.c.status == "closed")
+        & (dead_letters.c.first_seen_at < limit["dead_letters"]),
     }
 
 

@@ -161,7 +161,7 @@ def run_cycle(
                     _sync_one(sync, source.name, result, reporter)
                 if result.dead:
                     register_landed(Target(settings), ledger)
-                if result.syncs:
+                if result.syncs or (result.inbox and result.inbox.is_to_be_judged):
                     _check_raw(settings, ledger, plan, result)
                 _build_if_asked(settings, plan, result, reporter)
                 if result.build is not None or plan.publishes:

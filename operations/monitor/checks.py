@@ -14,6 +14,7 @@ from sqlalchemy import Connection, Engine, func, select
 
 from ledger.alerts import GIVE_UP_AFTER
 from ledger.balance import balances
+from ledger.dead_letters import QUALITY
 from ledger.publications import REJECTED, current_publication
 from ledger.quality import ERROR, PASSED, newest_results
 from ledger.settings import Settings
@@ -225,7 +226,7 @@ def _quality(context: Context) -> list[Check]:
     def named(names: list[str]) -> str:
         return ", ".join(names[:SHOWN_RULES]) + (" …" if len(names) > SHOWN_RULES else "")
 
-    look = "see operations.quality_results and operations.quality_failures"
+    look = "see operations.quality_failures, and `warehouse dead-letters list` for records"
     log = context.settings.home / "logs" / "dbt.log"
     return [
         context.check("quality", len(rules), "quality", f"{named(rules)} failed; {look}"),
@@ -234,8 +235,9 @@ def _quality(context: Context) -> list[Check]:
 
 
 def _dead_letters(context: Context) -> list[Check]:
+    """Those of records in raw are the business of the check of quality."""
     query = select(func.count(), func.min(dead_letters.c.first_seen_at)).where(
-        dead_letters.c.status == "open"
+        dead_letters.c.status == "open", dead_letters.c.way_in != QUALITY
     )
     number, oldest = context.connection.execute(query).one()
     advice = "see `warehouse dead-letters list`; mend and replay them, or discard them"
