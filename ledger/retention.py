@@ -12,8 +12,10 @@ from sqlalchemy import ColumnElement, Connection, Table, delete, func, select
 from ledger.publications import current_publication
 from ledger.quality import newest_results
 from ledger.tables import (
+    access_log,
     alerts,
     dead_letters,
+    export_jobs,
     model_runs,
     pipeline_runs,
     publication_tables,
@@ -31,6 +33,8 @@ DAYS = {
     "quality_results": 90,
     "alerts": 90,
     "dead_letters": 90,
+    "access_log": 90,
+    "export_jobs": 90,
 }
 
 
@@ -55,9 +59,11 @@ def outdated(connection: Connection, at: datetime) -> dict[Table, ColumnElement[
         quality_results: (quality_results.c.checked_at < limit["quality_results"])
         & quality_results.c.since.not_in(newest),
         alerts: alerts.c.created_at < limit["alerts"],
-        # Closed by themselves; the others stay until somebody decides, and after that.
+        # Others wait for somebody to decide, or are part of the balance.
         dead_letters: (dead_letters.c.status == "closed")
         & (dead_letters.c.first_seen_at < limit["dead_letters"]),
+        access_log: access_log.c.accessed_at < limit["access_log"],
+        export_jobs: export_jobs.c.started_at < limit["export_jobs"],
     }
 
 
