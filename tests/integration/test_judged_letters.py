@@ -2,11 +2,12 @@
 
 import json
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from typing import Any
 
 import msgspec
 import pytest
-from sqlalchemy import RowMapping
+from sqlalchemy import RowMapping, update
 from support.push import assert_balanced
 from support.warehouse import BY_NAME, Warehouse
 from typer.testing import CliRunner
@@ -16,6 +17,7 @@ from ledger.balance import balances
 from ledger.dead_letters import MAX_REPLAYS, QUALITY, STATUSES, Letter, LetterFilter, bury, find
 from ledger.inbox import waiting_count
 from ledger.runs import now
+from ledger.tables import dead_letters
 from loaders.contracts import USER_EVENTS, Entity
 from loaders.dead_letters import replay_letter
 from loaders.decoding import RecordDecoder, take_unknown
@@ -115,6 +117,12 @@ def test_what_is_refused_is_a_letter_once_and_disturbs_nothing(
 def test_a_replay_that_is_refused_again_opens_its_letter_and_the_fifth_parks_it(
     judged: Warehouse,
 ) -> None:
+    """However old the record is: expectations judge the newest day."""
+    judged.execute(
+        "update raw.crm__users set _received_at = _received_at - interval '3 days' where id = 'u0'"
+    )
+    with judged.ledger.begin() as connection:
+        connection.execute(update(dead_letters).values(first_seen_at=now() - timedelta(days=3)))
     for replays in range(1, MAX_REPLAYS + 1):
         code, (replayed,) = command("replay", letters(judged)["u0"]["dead_letter_id"])
         expected = ("failed", "open") if replays < MAX_REPLAYS else ("parked", "parked")
