@@ -202,7 +202,9 @@ def _publication(context: Context) -> list[Check]:
     current = current_publication(context.connection)
     rejected = newest is not None and newest.status == REJECTED
     reason = newest.audit if newest is not None and rejected else "run `warehouse build`"
-    shown = f"readers see version {current.version}" if current else "readers see nothing yet"
+    shown = "readers see nothing yet"
+    if current is not None:
+        shown = f"readers see version {current.version} of {current.created_at:%Y-%m-%d %H:%M} UTC"
     advice = f"{shown}; {reason}"
     pulled = select(func.min(sync_log.c.finished_at)).where(sync_log.c.landed > 0)
     pushed = select(func.min(inbox.c.landed_at)).where(inbox.c.status == "landed")

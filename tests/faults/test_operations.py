@@ -234,6 +234,8 @@ def test_a_model_that_breaks_and_data_that_is_wrong_never_reach_a_reader(
     causes, messages = watcher.look()
     assert causes == {"build"}
     assert "fct_sales" in messages[0]
+    shown = f"readers see version {first.publication.version} of {first.publication.created_at:%Y}"
+    assert messages[0].startswith(f"build: {shown}"), "and how old it is"
     assert _version(settings) == first.publication.version
     modelled.execute("alter table core.fct_sales drop column in_the_way")
 

@@ -17,7 +17,7 @@ from ledger.balance import balances
 from ledger.dead_letters import MAX_REPLAYS, QUALITY, STATUSES, Letter, LetterFilter, bury, find
 from ledger.inbox import waiting_count
 from ledger.runs import now
-from ledger.tables import dead_letters
+from ledger.tables import dead_letters, inbox
 from loaders.contracts import USER_EVENTS, Entity
 from loaders.dead_letters import replay_letter
 from loaders.decoding import RecordDecoder, take_unknown
@@ -186,6 +186,42 @@ def test_a_replay_that_still_waits_is_not_judged_by_the_row_before(judged: Wareh
     assert letters(judged)["u0"]["status"] == "replayed"
     cycle(judged)
     assert letters(judged)["u0"]["status"] == "open"
+
+
+def test_a_breach_on_the_way_in_is_another_letter_than_what_is_said_of_raw(
+    judged: Warehouse,
+) -> None:
+    """The bytes were refused by an older contract, were replayed, and are refused by a rule."""
+    (own,) = find(judged.ledger, LetterFilter(error="'u0'"))
+    with judged.ledger.begin() as connection:
+        connection.execute(dead_letters.delete().where(dead_letters.c.record_id == "u0"))
+        before = Letter("pull", "crm", "users", "an older contract", own["payload"], now())
+        bury(connection, [before])
+    (found,) = find(judged.ledger, LetterFilter(error="older"))
+    assert replay_letter(judged.ledger, found, by_id=False).error is None
+    cycle(judged)
+    (again,) = find(judged.ledger, LetterFilter(error="'u0'"))
+    assert (again["way_in"], again["payload"]) == (QUALITY, own["payload"])
+    with judged.ledger.begin() as connection:
+        connection.execute(dead_letters.delete().where(dead_letters.c.way_in == "pull"))
+        connection.execute(inbox.delete().where(inbox.c.way_in == "pull"))
+
+
+def test_raw_is_judged_without_a_pull_when_everything_is_built(
+    judged: Warehouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Events may be all there is; a cycle every few seconds judges nothing."""
+    asked: list[str] = []
+    monkeypatch.setattr("operations.cycle._build", lambda *_: None)
+    monkeypatch.setattr("operations.cycle._check_raw", lambda *_: asked.append("raw"))
+    for plan, number in (
+        (Plan("serve", sources=(), selectors=(), tests=True), 1),
+        (Plan("serve", sources=(), selectors=(), tests=False), 0),
+        (Plan("serve", sources=(), news=frozenset({"crm__users"}), tests=False), 0),
+    ):
+        asked.clear()
+        run_cycle(judged.settings, plan, Reporter(silent=True), judged.ledger)
+        assert len(asked) == number
 
 
 def environment(warehouse: Warehouse) -> dict[str, str]:
