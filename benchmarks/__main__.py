@@ -26,6 +26,7 @@ SCRIPTS = (
     "stream",
     "quality",
     "publishing",
+    "alerts",
     "exports",
     "metrics_api",
 )

@@ -2,7 +2,7 @@
 
 received = landed + duplicate + dead + waiting. Pulled records and stream messages are counted by
 `sync_log`, pushed events by the inbox; a dead letter that was replayed moves to the inbox, and is
-counted there from then on.
+counted there from then on. Letters about records in raw count nowhere: these have landed.
 """
 
 from dataclasses import dataclass
@@ -23,6 +23,7 @@ from sqlalchemy import (
     update,
 )
 
+from ledger.dead_letters import QUALITY
 from ledger.tables import dead_letters, inbox, inbox_totals, sync_log
 
 Way = tuple[str, str]
@@ -71,8 +72,10 @@ def balances(ledger: Engine) -> list[Balance]:
     """One balance a way in and source; one statement, so all figures are of one moment."""
     parts = union_all(_syncs(), _totals(), _inbox(), _letters()).subquery()
     figures = [func.sum(parts.c[name]) for name in FIGURES]
-    query = select(parts.c.way_in, parts.c.source, *figures).group_by(
-        parts.c.way_in, parts.c.source
+    query = (
+        select(parts.c.way_in, parts.c.source, *figures)
+        .where(parts.c.way_in != QUALITY)
+        .group_by(parts.c.way_in, parts.c.source)
     )
     with ledger.connect() as connection:
         rows = connection.execute(query.order_by(parts.c.way_in, parts.c.source)).all()

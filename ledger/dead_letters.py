@@ -1,7 +1,8 @@
 """Dead letters: what was refused, with its bytes, whichever way it came in.
 
 open ─▶ replayed (it waits in the inbox, and lands) · discarded · parked (poison: five replays
-failed). A letter's id is a hash of where it came from and its bytes: the same bytes are one letter.
+failed) · closed (of a record in raw: nothing is held against it any more, see `judged_letters`). A
+letter's id is a hash of where it came from and its bytes: the same bytes are one letter.
 """
 
 import hashlib
@@ -15,7 +16,9 @@ from ledger.runs import now
 from ledger.tables import dead_letters
 
 MAX_REPLAYS = 5
-STATUSES = ("open", "replayed", "discarded", "parked")
+QUALITY = "quality"
+"""Way in of letters about records that landed, and then broke an expectation on raw."""
+STATUSES = ("open", "replayed", "discarded", "parked", "closed")
 IDS_A_QUERY = 500
 
 
@@ -36,8 +39,12 @@ class Letter:
 
     @property
     def dead_letter_id(self) -> str:
-        """One a bad record: the same for the same bytes."""
-        return letter_id(self.source, self.entity, self.payload)
+        """One a bad record: the same for the same bytes.
+
+        What is said of a record in raw is not mixed up with a breach of its bytes on the way in.
+        """
+        source = f"{QUALITY}:{self.source}" if self.way_in == QUALITY else self.source
+        return letter_id(source, self.entity, self.payload)
 
 
 def letter_id(source: str, entity: str | None, payload: bytes) -> str:

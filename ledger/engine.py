@@ -18,7 +18,7 @@ from ledger.settings import Settings
 from ledger.tables import SCHEMA
 
 LOCK_SECONDS = 30.0
-"""How long a writer of SQLite waits for another."""
+"""How long a statement waits for somebody else's lock."""
 MIGRATIONS = Path(__file__).parent / "migrations"
 
 
@@ -41,10 +41,19 @@ def open_ledger(settings: Settings) -> Engine:
 def _create_engine(settings: Settings) -> Engine:
     url = settings.ledger_url
     if url.get_backend_name() != "sqlite":
-        return create_engine(url, pool_pre_ping=True)
+        engine = create_engine(url, pool_pre_ping=True)
+        event.listen(engine, "connect", _set_lock_timeout)
+        return engine
     engine = create_engine(url, connect_args={"timeout": LOCK_SECONDS})
     event.listen(engine, "connect", _set_pragmas)
     return engine.execution_options(schema_translate_map={SCHEMA: None})
+
+
+def _set_lock_timeout(connection: Any, _record: object) -> None:
+    """Without a limit a lock that nobody gives back would silence the checks too."""
+    with connection.cursor() as cursor:
+        cursor.execute(f"set lock_timeout = {int(LOCK_SECONDS * 1000)}")
+    connection.commit()
 
 
 def _set_pragmas(connection: Any, _record: object) -> None:

@@ -33,6 +33,8 @@ class RuleOutcome:
     observed: str | None = None
     failing_keys: Iterable[str] = field(default=(), compare=False)
     """Every key that breaks the rule; read once, as it may be long."""
+    failing_rows: Collection[str] = field(default=(), compare=False)
+    """`_row_hash` of every record of raw that breaks the rule; none if it is not about records."""
 
 
 @dataclass(frozen=True)

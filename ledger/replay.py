@@ -21,6 +21,8 @@ class Replay(StrEnum):
     FAILED = "failed"
     PARKED = "parked"
     SKIPPED = "skipped"
+    CLOSED = "closed"
+    """Raw has another version of the record: nothing is to be landed again."""
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,10 @@ from sqlalchemy import ColumnElement, Connection, Table, delete, func, select
 from ledger.publications import current_publication
 from ledger.quality import newest_results
 from ledger.tables import (
+    access_log,
     alerts,
+    dead_letters,
+    export_jobs,
     model_runs,
     pipeline_runs,
     publication_tables,
@@ -29,6 +32,9 @@ DAYS = {
     "publication_tables": 90,
     "quality_results": 90,
     "alerts": 90,
+    "dead_letters": 90,
+    "access_log": 90,
+    "export_jobs": 90,
 }
 
 
@@ -53,6 +59,11 @@ def outdated(connection: Connection, at: datetime) -> dict[Table, ColumnElement[
         quality_results: (quality_results.c.checked_at < limit["quality_results"])
         & quality_results.c.since.not_in(newest),
         alerts: alerts.c.created_at < limit["alerts"],
+        # Others wait for somebody to decide, or are part of the balance.
+        dead_letters: (dead_letters.c.status == "closed")
+        & (dead_letters.c.first_seen_at < limit["dead_letters"]),
+        access_log: access_log.c.accessed_at < limit["access_log"],
+        export_jobs: export_jobs.c.started_at < limit["export_jobs"],
     }
 
 

@@ -17,6 +17,7 @@ from sqlalchemy import Engine, RowMapping
 
 from ledger import batches
 from ledger.batches import Batch
+from ledger.dead_letters import QUALITY
 from ledger.settings import Settings
 from loaders.arrow import TableBuilder, arrow_schema
 from loaders.columns import EVENTS_WEBHOOK, INBOX_BATCHES, POSITION
@@ -40,6 +41,8 @@ class LandedInbox:
     landed: int = 0
     dead: int = 0
     tables: set[str] = field(default_factory=set)
+    is_to_be_judged: bool = False
+    """Whether records are among them that expectations on raw refused before."""
 
 
 class InboxLanding:
@@ -86,6 +89,7 @@ class InboxLanding:
         result.landed += len(batch.rows) - len(dead)
         result.dead += len(dead)
         result.tables |= set(tables)
+        result.is_to_be_judged |= any(row["way_in"] == QUALITY for row in batch.rows)
 
     def _append(self, batch: Batch, tables: dict[str, list[pa.Table]]) -> None:
         sent = {name: sum(part.num_rows for part in parts) for name, parts in tables.items()}
@@ -143,11 +147,16 @@ def _tables(batch: Batch) -> tuple[dict[str, list[pa.Table]], list[tuple[RowMapp
             continue
         entity = BY_NAME[key]
         raws = [record_of(row["way_in"], row["body"]) for row in rows]
-        page = RecordDecoder(entity).decode(raws, [row_hash(raw) for raw in raws])
+        page = RecordDecoder(entity).decode(raws, list(map(_row_hash, rows, raws)))
         dead.extend((rows[letter.place], letter.error) for letter in page.dead)
         for name, table in _entity_tables(entity, page, [rows[n] for n in page.places]).items():
             tables.setdefault(name, []).append(table)
     return tables, dead
+
+
+def _row_hash(row: RowMapping, raw: bytes) -> str:
+    """Hash of the bytes that the source sent: a record of raw that lands again keeps its own."""
+    return str(row["body_hash"]) if row["way_in"] == QUALITY else row_hash(raw)
 
 
 def record_of(way_in: str, body: bytes) -> bytes:

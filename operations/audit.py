@@ -24,6 +24,7 @@ from ledger.quality import (
 from ledger.runs import now
 from ledger.settings import Settings
 from ledger.tables import model_runs
+from loaders.judged_letters import keep_letters
 from loaders.target import Target
 from operations.dbt_runner import BuildResult, NodeRun
 from quality import check, read_history
@@ -93,6 +94,8 @@ def check_and_record(
 ) -> SuiteResult:
     """Run a suite of expectations, or its rules of some tables, and keep the verdicts.
 
+    What all of raw is checked for, becomes dead letters too.
+
     Raises:
         TargetError: the database cannot be read.
     """
@@ -101,6 +104,8 @@ def check_and_record(
     record_outcomes(ledger, run_id, result, now())
     if tables is None:
         forget_other_rules(ledger, suite, {outcome.rule for outcome in result.outcomes})
+        if suite == "raw":
+            keep_letters(Target(settings), ledger, result)
     return result
 
 

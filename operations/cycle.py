@@ -161,7 +161,7 @@ def run_cycle(
                     _sync_one(sync, source.name, result, reporter)
                 if result.dead:
                     register_landed(Target(settings), ledger)
-                if result.syncs:
+                if _is_raw_due(plan, result):
                     _check_raw(settings, ledger, plan, result)
                 _build_if_asked(settings, plan, result, reporter)
                 if result.build is not None or plan.publishes:
@@ -205,6 +205,13 @@ def _build_if_asked(
     selectors = selectors_of(plan.news | result.news)
     if selectors:
         _build(settings, plan, selectors, result, reporter)
+
+
+def _is_raw_due(plan: Plan, result: CycleResult) -> bool:
+    """After a pull or a replay, and with every build of everything: events may be all there is."""
+    builds_all = plan.sources is not None and plan.selectors is not None and not plan.selectors
+    is_to_be_judged = result.inbox is not None and result.inbox.is_to_be_judged
+    return bool(result.syncs) or is_to_be_judged or (builds_all and plan.tests)
 
 
 def _check_raw(settings: Settings, ledger: Engine, plan: Plan, result: CycleResult) -> None:

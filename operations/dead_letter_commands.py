@@ -10,9 +10,11 @@ from rich.table import Table
 from ledger.dead_letters import STATUSES, LetterFilter, discard, find, find_by_prefix
 from ledger.engine import open_ledger
 from ledger.errors import SettingsError, TargetError
-from ledger.replay import Replay
+from ledger.judged_letters import statuses
+from ledger.replay import Replay, Replayed
 from ledger.settings import Settings, load_settings
 from loaders.dead_letters import breach_of, register_landed, replay_letter
+from loaders.judged_letters import close_replaced
 from loaders.target import Target
 from operations import summary
 from operations.cycle import Plan, run_cycle
@@ -24,6 +26,7 @@ app = typer.Typer(
 )
 
 SHOWN = 50
+REFUSED = {"open": Replay.FAILED, "parked": Replay.PARKED}
 ID_LENGTH = 12
 
 IdsArgument = Annotated[
@@ -139,8 +142,13 @@ def _foreseen(letter: Any) -> dict[str, Any]:
 def _replayed(settings: Settings, letters: list[Any], *, by_id: bool) -> list[dict[str, Any]]:
     ledger = open_ledger(settings)
     results = []
+    replaced = close_replaced(Target(settings), ledger, letters)
     for letter in letters:
-        replayed = replay_letter(ledger, letter, by_id=by_id)
+        replayed = (
+            Replayed(letter["dead_letter_id"], Replay.CLOSED)
+            if letter["dead_letter_id"] in replaced
+            else replay_letter(ledger, letter, by_id=by_id)
+        )
         outcome = {"result": replayed.result, "error": replayed.error}
         results.append(_as_json(letter) | outcome)
     ledger.dispose()
@@ -148,14 +156,23 @@ def _replayed(settings: Settings, letters: list[Any], *, by_id: bool) -> list[di
 
 
 def _land(settings: Settings, results: list[dict[str, Any]]) -> None:
-    """Land what was replayed at once; where the service is at work, it does."""
+    """Land what was replayed at once, and say what became of it.
+
+    A letter that is not replayed any more was refused by its contract or by an expectation on raw.
+    """
     plan = Plan("dead-letters replay", sources=(), selectors=(), tests=False, wait_seconds=60)
     outcome = run_cycle(settings, plan, Reporter(silent=True))
     if outcome.errors:
         raise TargetError("; ".join(outcome.errors))
+    ledger = open_ledger(settings)
+    with ledger.connect() as connection:
+        after = statuses(connection, [result["dead_letter_id"] for result in results])
+    ledger.dispose()
     for result in results:
         if result["result"] == Replay.WAITING:
-            result["result"] = "landed"
+            letter = after[result["dead_letter_id"]]
+            result["result"] = REFUSED.get(letter["status"], "landed")
+            result["error"] = letter["error"] if letter["status"] in REFUSED else None
 
 
 def _chosen(settings: Settings, wanted: LetterFilter, ids: list[str], *, every: bool) -> list[Any]:

@@ -37,7 +37,7 @@ def run_checks(settings: Settings, suite: str | None, wait_seconds: float) -> di
                 for name in chosen:
                     result = check_and_record(settings, ledger, run_id, name, now())
                     for outcome in result.outcomes:
-                        plain = replace(outcome, failing_keys=())
+                        plain = replace(outcome, failing_keys=(), failing_rows=())
                         outcomes.append({"suite": name, **vars(plain)})
             docs = build_docs(settings, as_of=now(), history=read_history(ledger, now()))
         finally:

@@ -10,6 +10,8 @@ from pathlib import Path
 import yaml
 
 STAGING = Path(__file__).parents[1] / "models" / "staging"
+ROW = "_row_hash"
+"""Names a record of raw by its bytes; the last key of every rule about records."""
 ENTITY_SOURCES = ("crm", "commerce", "support", "events")
 
 
@@ -26,7 +28,7 @@ class RawContract:
     def keys(self) -> tuple[str, ...]:
         """What names a row: the record's ids, and its bytes."""
         ids = ("order_id", "id") if "order_id" in self.columns else ("id",)
-        return (*ids, "_row_hash")
+        return (*ids, ROW)
 
 
 @cache

@@ -19,6 +19,7 @@ from great_expectations.core.expectation_validation_result import (
 from ledger.quality import ERROR, FAILED, PASSED, RuleOutcome, SuiteResult
 from ledger.runs import now
 from ledger.settings import Settings
+from quality.contract import ROW
 from quality.history import History
 from quality.rules import FailingRows, Rule, Scope
 from quality.session import Session
@@ -234,8 +235,11 @@ def _outcome(
     observed: str | None = None,
     failing_keys: Sequence[str] = (),
 ) -> RuleOutcome:
+    rows: Collection[str] = ()
+    if rule.keys[-1:] == (ROW,):
+        rows = {key.rpartition(KEY_SEPARATOR)[2] for key in failing_keys}
     return RuleOutcome(
-        rule.name, rule.table, rule.column, status, failing_count, observed, failing_keys
+        rule.name, rule.table, rule.column, status, failing_count, observed, failing_keys, rows
     )
 
 

@@ -14,6 +14,7 @@ from sqlalchemy import Connection, Engine, func, select
 
 from ledger.alerts import GIVE_UP_AFTER
 from ledger.balance import balances
+from ledger.dead_letters import QUALITY
 from ledger.publications import REJECTED, current_publication
 from ledger.quality import ERROR, PASSED, newest_results
 from ledger.settings import Settings
@@ -201,7 +202,9 @@ def _publication(context: Context) -> list[Check]:
     current = current_publication(context.connection)
     rejected = newest is not None and newest.status == REJECTED
     reason = newest.audit if newest is not None and rejected else "run `warehouse build`"
-    shown = f"readers see version {current.version}" if current else "readers see nothing yet"
+    shown = "readers see nothing yet"
+    if current is not None:
+        shown = f"readers see version {current.version} of {current.created_at:%Y-%m-%d %H:%M} UTC"
     advice = f"{shown}; {reason}"
     pulled = select(func.min(sync_log.c.finished_at)).where(sync_log.c.landed > 0)
     pushed = select(func.min(inbox.c.landed_at)).where(inbox.c.status == "landed")
@@ -225,7 +228,7 @@ def _quality(context: Context) -> list[Check]:
     def named(names: list[str]) -> str:
         return ", ".join(names[:SHOWN_RULES]) + (" …" if len(names) > SHOWN_RULES else "")
 
-    look = "see operations.quality_results and operations.quality_failures"
+    look = "see operations.quality_failures, and `warehouse dead-letters list` for records"
     log = context.settings.home / "logs" / "dbt.log"
     return [
         context.check("quality", len(rules), "quality", f"{named(rules)} failed; {look}"),
@@ -234,8 +237,9 @@ def _quality(context: Context) -> list[Check]:
 
 
 def _dead_letters(context: Context) -> list[Check]:
+    """Those of records in raw are the business of the check of quality."""
     query = select(func.count(), func.min(dead_letters.c.first_seen_at)).where(
-        dead_letters.c.status == "open"
+        dead_letters.c.status == "open", dead_letters.c.way_in != QUALITY
     )
     number, oldest = context.connection.execute(query).one()
     advice = "see `warehouse dead-letters list`; mend and replay them, or discard them"

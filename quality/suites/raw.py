@@ -240,6 +240,7 @@ def _duplicates(contract: RawContract, scope: Scope) -> Rule:
         with versions as (
             select
                 id,
+                _row_hash,
                 lower(trim(both ' ' from email_address)) as email,
                 coalesce(_is_deleted, false) as is_deleted,
                 row_number() over (
@@ -250,14 +251,14 @@ def _duplicates(contract: RawContract, scope: Scope) -> Rule:
             where {COMPLETE}
         ),
         emails as (
-            select id, count(*) over (partition by email) as sharing from versions
+            select id, _row_hash, count(*) over (partition by email) as sharing from versions
             where version_rank = 1 and not is_deleted and email <> ''
         ),
         judged as (
             select count(*) as customers, sum(case when sharing > 1 then 1 else 0 end) as shared
             from emails
         )
-        select emails.id from emails cross join judged
+        select emails.id, emails._row_hash from emails cross join judged
         where
             emails.sharing > 1
             and judged.customers >= {scope.minimum_rows}
@@ -268,7 +269,7 @@ def _duplicates(contract: RawContract, scope: Scope) -> Rule:
         contract.table,
         FailingRows(unexpected_rows_query=query),
         "email_address",
-        keys=("id",),
+        keys=contract.keys,
         needs=(LOADS,),
     )
 

@@ -1,22 +1,21 @@
 """Every fault is noticed by the next cycle, told once, hidden from readers, and heals by itself.
 
 For each: what the checks say, what the alert says, what readers see, and that the next cycle after
-the cause is gone makes all well without a command.
+the cause is gone makes all well without a command. Faults of the machine and of databases are in
+`test_machine.py`; how fast a message comes is measured by `benchmarks/alerts.py`.
 """
 
-import json
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import msgspec
 import pytest
-from sqlalchemy import Engine, create_engine, insert, text, update
+from sqlalchemy import create_engine, insert, text, update
 from support.modelled import BY_NAME, ModelledWarehouse
+from support.on_call import SYNC, OnCall, Sink
 from support.warehouse import Warehouse
 
 from demo import DemoServer, Store, generate
@@ -24,79 +23,13 @@ from ledger.runs import now
 from ledger.settings import Settings
 from ledger.stream import Position, record_positions
 from ledger.tables import circuit_breakers, inbox, stream_positions
-from operations.cycle import CycleResult, Plan, run_cycle
-from operations.monitor.supervisor import Observation, Supervisor
-from operations.progress import Reporter
+from operations.cycle import Plan
+from operations.monitor.supervisor import Supervisor
 from serving.reader import open_published
 
 AS_OF = datetime(2026, 1, 1, tzinfo=UTC)
 
 
-class Sink:
-    """Takes alerts as a webhook; refuses them while it is told to."""
-
-    def __init__(self) -> None:
-        self.messages: list[str] = []
-        self.refuses = False
-        sink = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                body = self.rfile.read(int(self.headers["content-length"]))
-                if not sink.refuses:
-                    sink.messages.append(json.loads(body)["message"])
-                self.send_response(500 if sink.refuses else 200)
-                self.end_headers()
-
-            def log_message(self, *_: Any) -> None:
-                pass
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
-
-    def taken(self) -> list[str]:
-        """The messages since it was asked last."""
-        messages, self.messages = self.messages, []
-        return messages
-
-
-@pytest.fixture
-def sink(monkeypatch: pytest.MonkeyPatch) -> Iterator[Sink]:
-    sink = Sink()
-    monkeypatch.setenv("ALERTS__URLS", f"json://127.0.0.1:{sink.server.server_port}")
-    yield sink
-    sink.server.shutdown()
-
-
-class OnCall:
-    """Runs cycles and looks at what a person would see."""
-
-    def __init__(self, settings: Settings, ledger: Engine, sink: Sink, **options: Any) -> None:
-        self.settings, self.ledger, self.sink = settings, ledger, sink
-        self.supervisor = Supervisor(settings, ledger, **options)
-
-    def cycle(self, plan: Plan) -> CycleResult:
-        return run_cycle(self.settings, plan, Reporter(silent=True), self.ledger)
-
-    def look(self, at: datetime | None = None) -> tuple[set[str], list[str]]:
-        """Root causes at fault, and the messages that came."""
-        seen: Observation = self.supervisor.observe(at)
-        self.supervisor.close()
-        self.supervisor = Supervisor(self.settings, self.ledger)
-        return {check.root_cause for check in seen.checks if not check.is_healthy}, (
-            self.sink.taken()
-        )
-
-
-@pytest.fixture
-def on_call(warehouse: Warehouse, sink: Sink) -> Iterator[OnCall]:
-    watcher = OnCall(warehouse.settings, warehouse.ledger, sink)
-    assert watcher.look() == (set(), [])
-    yield watcher
-    watcher.supervisor.close()
-
-
-SYNC = Plan("sync", sources=("crm",))
 PUBLISH = Plan("publish", publishes=True)
 ORDERS = 300
 
@@ -301,6 +234,8 @@ def test_a_model_that_breaks_and_data_that_is_wrong_never_reach_a_reader(
     causes, messages = watcher.look()
     assert causes == {"build"}
     assert "fct_sales" in messages[0]
+    shown = f"readers see version {first.publication.version} of {first.publication.created_at:%Y}"
+    assert messages[0].startswith(f"build: {shown}"), "and how old it is"
     assert _version(settings) == first.publication.version
     modelled.execute("alter table core.fct_sales drop column in_the_way")
 
