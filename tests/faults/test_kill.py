@@ -24,8 +24,8 @@ from ledger.tables import pipeline_runs, sync_log
 
 AS_OF = datetime(2026, 1, 1, tzinfo=UTC)
 COMMERCE = SOURCES["commerce"]
-KILLS = int(os.environ.get("KILLS") or 8)
-KILLS_A_CHECK = 8
+KILLS = int(os.environ.get("KILLS") or 5)
+KILLS_A_CHECK = 5
 SECONDS = 60.0
 FACTS = """
     select order_id, order_item_id, quantity, unit_price, discount_amount from core.fct_sales

@@ -23,7 +23,7 @@ from support.warehouse import Warehouse
 from ledger.balance import balances
 from ledger.inbox import waiting_count
 
-KILLS = int(os.environ.get("SERVE_KILLS") or 6)
+KILLS = int(os.environ.get("SERVE_KILLS") or 4)
 SENDERS = 4
 SECONDS = 90.0
 
