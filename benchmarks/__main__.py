@@ -29,6 +29,7 @@ SCRIPTS = (
     "alerts",
     "exports",
     "metrics_api",
+    "dashboard",
 )
 RESULTS = Path(__file__).parent / "results"
 
