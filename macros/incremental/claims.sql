@@ -191,6 +191,25 @@
 {%- endmacro %}
 
 
+{#- The same for a pre-hook, which runs after the loads were claimed: it can name them. -#}
+{% macro claimed_by_name(column='_dlt_load_id') -%}
+    {%- set names = [] -%}
+    {%- if execute -%}
+        {%- for row in run_query(
+            "select load_id from " ~ load_claims() ~ " where model = '" ~ model.name
+            ~ "' and invocation_id = '" ~ invocation_id ~ "'"
+        ).rows -%}
+            {%- do names.append(row[0]) -%}
+        {%- endfor -%}
+    {%- endif -%}
+    {%- if names -%}
+    {{ column }} in ('{{ names | join("', '") }}')
+    {%- else -%}
+    1 = 0
+    {%- endif -%}
+{%- endmacro %}
+
+
 {#- Condition: the row came with a load that an incremental model has claimed, in this run or before. -#}
 {% macro claimed_by(relation, column='_dlt_load_id') -%}
     {{ column }} in (

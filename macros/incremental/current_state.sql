@@ -23,7 +23,7 @@ versions as (
         {{ names | join(',\n        ') }},
         false as is_new
     from {{ this }}
-    where {{ key }} in (select claimed_versions.{{ key }} from claimed_versions)
+    where {{ is_among(key, 'claimed_versions', key) }}
     {%- endif %}
 ),
 
@@ -63,7 +63,7 @@ where version_rank = 1 and is_new
     select
         {{ columns | join(',\n        ') }}
     from {{ this }}
-    where {{ key }} in (select {{ touched }}.{{ key }} from {{ touched }})
+    where {{ is_among(key, touched, key) }}
     {%- endif -%}
 {%- endmacro %}
 
@@ -88,7 +88,7 @@ where version_rank = 1 and is_new
 {#- Condition that restricts an incremental run to the touched keys; a first build takes them all. -#}
 {% macro only_touched(column, touched, key) -%}
     {%- if adds_to_existing_rows() -%}
-    {{ column }} in (select {{ touched }}.{{ key }} from {{ touched }})
+    {{ is_among(column, touched, key) }}
     {%- else -%}
     true
     {%- endif -%}

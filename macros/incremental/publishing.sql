@@ -77,6 +77,7 @@
     {%- if notes_keys() %}
     {{ note_unpublished_keys_sql(arg_dict['unique_key'], arg_dict['temp_relation']) }}
     {%- endif %}
+    {{ plan_for_written_rows() }}
     {{ adapter.dispatch('get_incremental_delete_insert_sql', 'dbt')(arg_dict) }}
 {% endmacro %}
 

@@ -1,10 +1,10 @@
-{#- Select of the orders that the claimed loads bring a version of, whether or not it is the latest. -#}
+{#-
+    Select of the orders that the claimed loads bring a version of, whether or not it is the latest. An
+    item never comes without its order. For a pre-hook: loads are named, so that an index finds them.
+-#}
 {% macro touched_orders() -%}
-    select order_id from {{ ref('stg_commerce__orders') }}
-    where {{ claimed() }}
-    union
-    select order_id from {{ ref('stg_commerce__order_items') }}
-    where {{ claimed() }}
+    select distinct order_id from {{ ref('stg_commerce__orders') }}
+    where {{ claimed_by_name() }}
 {%- endmacro %}
 
 

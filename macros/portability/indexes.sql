@@ -45,6 +45,18 @@
 {%- endmacro %}
 
 
+{#- Before rows are replaced: how many there are is known by then, and few are looked up by index. -#}
+{% macro plan_for_written_rows() -%}
+    {{ return(adapter.dispatch('plan_for_written_rows', 'warehouse')()) }}
+{%- endmacro %}
+
+{% macro default__plan_for_written_rows() -%}{%- endmacro %}
+
+{% macro postgres__plan_for_written_rows() -%}
+    set local enable_nestloop to on;
+{%- endmacro %}
+
+
 {#- Post-hook of every incremental model: statistics of a table built anew, so that its indexes are used. -#}
 {% macro analyze_when_built() -%}
     {{ return(adapter.dispatch('analyze_when_built', 'warehouse')()) }}

@@ -30,3 +30,20 @@
 {%- endmacro %}
 
 {% macro postgres__clustered_by(column) -%}{%- endmacro %}
+
+
+{#-
+    Condition: a column holds one of the keys of a table or CTE. PostgreSQL looks keys of an array up in
+    an index, and would read the whole table for keys of a query of which it does not know the size.
+-#}
+{% macro is_among(column, keys, key) -%}
+    {{ return(adapter.dispatch('is_among', 'warehouse')(column, keys, key)) }}
+{%- endmacro %}
+
+{% macro default__is_among(column, keys, key) -%}
+    {{ column }} in (select {{ keys }}.{{ key }} from {{ keys }})
+{%- endmacro %}
+
+{% macro postgres__is_among(column, keys, key) -%}
+    {{ column }} = any(array(select {{ keys }}.{{ key }} from {{ keys }}))
+{%- endmacro %}

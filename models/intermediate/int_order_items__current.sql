@@ -10,12 +10,19 @@
 
 with claimed_items as (
     select * from {{ ref('stg_commerce__order_items') }}
-    where {{ claimed() }}
+    where
+        {{ claimed() }}
+        and {{ only_touched('order_id', touched(), 'order_id') }}
 ),
 
 current_orders as (
     select * from {{ ref('int_orders__current') }}
     where {{ only_touched('order_id', touched(), 'order_id') }}
+),
+
+deleted_orders as (
+    select current_orders.order_id from current_orders
+    where current_orders.is_deleted
 ),
 
 -- A deletion says nothing about items: a deleted order keeps those of its last live version.
@@ -33,10 +40,7 @@ versions_of_deleted_orders as (
         ) as version_rank
     from {{ ref('stg_commerce__orders') }}
     where
-        order_id in (
-            select current_orders.order_id from current_orders
-            where current_orders.is_deleted
-        )
+        {{ is_among('order_id', 'deleted_orders', 'order_id') }}
         and {{ claimed_by(this) }}
 ),
 

@@ -14,6 +14,7 @@ with sales as (
 
 orders as (
     select * from {{ ref('int_orders__current') }}
+    where {{ only_touched('order_id', touched(), 'order_id') }}
 ),
 
 summed as (

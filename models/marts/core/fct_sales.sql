@@ -16,6 +16,7 @@ with items as (
 
 orders as (
     select * from {{ ref('int_orders__current') }}
+    where {{ only_touched('order_id', touched(), 'order_id') }}
 ),
 
 customers as (
