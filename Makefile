@@ -3,7 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
-WORKERS ?= 2
+# One more than CI has processors: some tests wait for a broker, a lock or a process that was killed.
+WORKERS ?= 3
 # sqlfluff and dbt docs compile against an empty warehouse of their own.
 PROFILES := .warehouse/lint
 DBT_ENV := WAREHOUSE_HOME=$(PROFILES) DBT_PROFILES_DIR=$(PROFILES) DBT_SEND_ANONYMOUS_USAGE_STATS=false
@@ -29,7 +30,7 @@ lint-sql: $(READY)
 	$(DBT_ENV) $(BIN)/sqlfluff lint models snapshots tests/dbt
 
 unit: $(READY)
-	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadscope --no-loadscope-reorder
 
 bench: $(READY)
 	$(BIN)/python -m benchmarks

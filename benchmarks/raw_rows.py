@@ -45,7 +45,7 @@ class RawFiller:
         )
 
     def execute(self, *statements: str) -> None:
-        """Run statements in one transaction."""
+        """Run statements in one transaction, with fresh statistics as after a landing."""
         if self._settings.postgres_url is None:
             with duckdb.connect(str(self._settings.warehouse_path)) as connection:
                 for statement in statements:
@@ -54,6 +54,7 @@ class RawFiller:
         connection = psycopg2.connect(**self._settings.postgres_parameters())
         with connection, connection.cursor() as cursor:
             cursor.execute(";\n".join(statements))
+            cursor.execute("analyze")
         connection.close()
 
     def rows(self, query: str) -> list[tuple[object, ...]]:

@@ -13,12 +13,19 @@ from dlt.destinations import postgres
 from dlt.destinations.impl.postgres.factory import PostgresTypeMapper
 from dlt.destinations.impl.postgres.postgres import PostgresClient, PostgresCsvCopyJob
 
+ROWS_TO_ANALYZE, SHARE_TO_ANALYZE = 1000, 0.1
+"""A copy of so many rows, and of such a share of the table, makes its statistics stale."""
+
 
 class _CopyJob(PostgresCsvCopyJob):
     """Copies a csv file whose first line names the columns."""
 
     def run(self) -> None:
-        """Copy in one transaction."""
+        """Copy in one transaction.
+
+        Statistics follow at once where the table grew much. Autovacuum would come within minutes;
+        the build that follows would join millions of rows in nested loops until then.
+        """
         client = self._job_client.sql_client
         table = client.make_qualified_table_name(self.load_table_name)
         with FileStorage.open_zipsafe_ro(self._file_path, "rb") as file:
@@ -26,6 +33,11 @@ class _CopyJob(PostgresCsvCopyJob):
             copy = f"copy {table} ({columns}) from stdin with (format csv, encoding 'utf-8')"
             with client.begin_transaction(), client.native_connection.cursor() as cursor:
                 cursor.copy_expert(copy, file)
+                rows = cursor.rowcount
+                cursor.execute("select reltuples from pg_class where oid = %s::regclass", [table])
+                (known,) = cursor.fetchone()
+                if rows >= ROWS_TO_ANALYZE and rows > SHARE_TO_ANALYZE * known:
+                    cursor.execute(f"analyze {table}")
 
 
 class _Client(PostgresClient):

@@ -91,6 +91,8 @@ def check_and_record(
     suite: SuiteName,
     as_of: datetime,
     tables: Collection[str] | None = None,
+    *,
+    compares_history: bool = True,
 ) -> SuiteResult:
     """Run a suite of expectations, or its rules of some tables, and keep the verdicts.
 
@@ -100,7 +102,13 @@ def check_and_record(
         TargetError: the database cannot be read.
     """
     history = read_history(ledger, as_of)
-    result = check(settings, suite, as_of=as_of, tables=tables, history=history)
+    result = check(
+        *(settings, suite),
+        as_of=as_of,
+        tables=tables,
+        history=history,
+        compares_history=compares_history,
+    )
     record_outcomes(ledger, run_id, result, now())
     if tables is None:
         forget_other_rules(ledger, suite, {outcome.rule for outcome in result.outcomes})
@@ -121,15 +129,20 @@ def audit_and_publish(
     """Publish what was built, or reject it; gives the version and the reason of a refusal.
 
     Unless the audit is to be `complete`, expectations look at what was built, and at what they did
-    not like when they looked last.
+    not like when they looked last; only then they compare it with all that was ever landed.
 
     Raises:
         TargetError: the database cannot be read or written.
     """
     reason = _fault_of_dbt(ledger, build)
     if reason is None:
-        tables = None if complete or build is None else _to_check(settings, ledger, build)
-        result = check_and_record(settings, ledger, run_id, "marts", as_of, tables)
+        disliked = {row["table_name"] for row in _failing(ledger, "marts")}
+        whole = complete or build is None
+        tables = None if build is None or whole else _built(settings, build) | disliked
+        result = check_and_record(
+            *(settings, ledger, run_id, "marts", as_of, tables),
+            compares_history=whole or bool(disliked),
+        )
         if not result.succeeded:
             rules = [outcome.rule for outcome in result.failures]
             reason = f"expectations: {_names(rules)} failed"
@@ -150,15 +163,20 @@ def _fault_of_dbt(ledger: Engine, build: BuildResult | None) -> str | None:
     return None
 
 
-def _to_check(settings: Settings, ledger: Engine, build: BuildResult) -> set[str]:
-    """Tables that were built, by the names that readers know, or were not well before."""
+def _built(settings: Settings, build: BuildResult) -> set[str]:
+    """Tables that were built, by the names that readers know."""
     published = {settings.working_schema(schema): schema for schema in MARTS}
     built = set()
     for node in build.nodes:
         if node.resource_type == "model" and node.table:
             schema, _, name = node.table.partition(".")
             built.add(f"{published.get(schema, schema)}.{name}")
-    return built | {row["table_name"] for row in _failing(ledger, "marts")}
+    return built
+
+
+def fails_a_test(ledger: Engine) -> bool:
+    """Whether a dbt test failed when it ran last: until none does, all rows are tested."""
+    return bool(_failing(ledger, DBT))
 
 
 def _failing(ledger: Engine, suite: str) -> list[RowMapping]:

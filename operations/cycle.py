@@ -29,7 +29,7 @@ from loaders.sources.base import configured
 from loaders.stream import LandedStream, StreamReader
 from loaders.sync import EntitySync, SourceSync
 from loaders.target import Target
-from operations.audit import audit_and_publish, check_and_record, record_build
+from operations.audit import audit_and_publish, check_and_record, fails_a_test, record_build
 from operations.dbt_runner import BuildResult, build
 from operations.progress import Reporter
 
@@ -163,7 +163,7 @@ def run_cycle(
                     register_landed(Target(settings), ledger)
                 if _is_raw_due(plan, result):
                     _check_raw(settings, ledger, plan, result)
-                _build_if_asked(settings, plan, result, reporter)
+                _build_if_asked(settings, ledger, plan, result, reporter)
                 if result.build is not None or plan.publishes:
                     _publish(settings, ledger, plan, result)
                 if result.errors:
@@ -196,7 +196,7 @@ def _land_pushed(settings: Settings, ledger: Engine, plan: Plan, result: CycleRe
 
 
 def _build_if_asked(
-    settings: Settings, plan: Plan, result: CycleResult, reporter: Reporter
+    settings: Settings, ledger: Engine, plan: Plan, result: CycleResult, reporter: Reporter
 ) -> None:
     if plan.news is None:
         if plan.selectors is not None:
@@ -204,7 +204,8 @@ def _build_if_asked(
         return
     selectors = selectors_of(plan.news | result.news)
     if selectors:
-        _build(settings, plan, selectors, result, reporter)
+        only_changes = not fails_a_test(ledger)
+        _build(settings, plan, selectors, result, reporter, only_changes=only_changes)
 
 
 def _is_raw_due(plan: Plan, result: CycleResult) -> bool:
@@ -268,6 +269,8 @@ def _build(
     selectors: Sequence[str],
     result: CycleResult,
     reporter: Reporter,
+    *,
+    only_changes: bool = False,
 ) -> None:
     """Build what the plan says; what is downstream of news reads views that are there already."""
     exclude = () if plan.tests else INNER_TESTS
@@ -281,6 +284,7 @@ def _build(
                 exclude=exclude,
                 full_refresh=plan.full_refresh,
                 as_of=plan.as_of,
+                only_changes=only_changes,
                 node_done=node_done,
             )
     except BuildError as error:

@@ -79,10 +79,13 @@ def build(
     exclude: Sequence[str] = (),
     full_refresh: bool = False,
     as_of: datetime | None = None,
+    only_changes: bool = False,
     node_done: NodeDone | None = None,
     command: str = "build",
 ) -> BuildResult:
     """`dbt build` (or another command) of the selected nodes; failed nodes are in the result.
+
+    With `only_changes` tests look at the rows that readers do not see yet.
 
     Raises:
         BuildError: dbt could not start: a selector, a model or the database is at fault.
@@ -94,8 +97,11 @@ def build(
         arguments += ["--exclude", *exclude]
     if full_refresh:
         arguments.append("--full-refresh")
+    variables: dict[str, Any] = {"only_changes": True} if only_changes else {}
     if as_of is not None:
-        arguments += ["--vars", json.dumps({"as_of": as_of.isoformat()})]
+        variables["as_of"] = as_of.isoformat()
+    if variables:
+        arguments += ["--vars", json.dumps(variables)]
     outcome = invoke(settings, arguments, node_done, parse(settings))
     results = getattr(outcome.result, "results", None)
     if results is None:

@@ -1,6 +1,7 @@
 """`warehouse dead-letters`: find what was refused, look at it, replay it or discard it."""
 
 import json
+from dataclasses import replace
 from datetime import datetime
 from typing import Annotated, Any
 
@@ -11,6 +12,7 @@ from ledger.dead_letters import STATUSES, LetterFilter, discard, find, find_by_p
 from ledger.engine import open_ledger
 from ledger.errors import SettingsError, TargetError
 from ledger.judged_letters import statuses
+from ledger.publications import current_publication
 from ledger.replay import Replay, Replayed
 from ledger.settings import Settings, load_settings
 from loaders.dead_letters import breach_of, register_landed, replay_letter
@@ -89,7 +91,7 @@ def replay(
     dry_run: DryRunOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Validate letters again, land those that pass, and build."""
+    """Validate letters again, land those that pass, and build what is downstream of them."""
     settings = load_settings()
     wanted = LetterFilter(source, entity, error, moment("--since", since))
     letters = _chosen(settings, wanted, ids or [], every=every)
@@ -159,15 +161,20 @@ def _land(settings: Settings, results: list[dict[str, Any]]) -> None:
     """Land what was replayed at once, and say what became of it.
 
     A letter that is not replayed any more was refused by its contract or by an expectation on raw.
+    What is downstream of the letters is built; everything, where nothing was ever published.
     """
     plan = Plan("dead-letters replay", sources=(), selectors=(), tests=False, wait_seconds=60)
-    outcome = run_cycle(settings, plan, Reporter(silent=True))
-    if outcome.errors:
-        raise TargetError("; ".join(outcome.errors))
     ledger = open_ledger(settings)
-    with ledger.connect() as connection:
-        after = statuses(connection, [result["dead_letter_id"] for result in results])
-    ledger.dispose()
+    try:
+        if current_publication(ledger) is not None:
+            plan = replace(plan, news=frozenset())
+        outcome = run_cycle(settings, plan, Reporter(silent=True), ledger)
+        if outcome.errors:
+            raise TargetError("; ".join(outcome.errors))
+        with ledger.connect() as connection:
+            after = statuses(connection, [result["dead_letter_id"] for result in results])
+    finally:
+        ledger.dispose()
     for result in results:
         if result["result"] == Replay.WAITING:
             letter = after[result["dead_letter_id"]]

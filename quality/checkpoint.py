@@ -20,8 +20,11 @@ def check(
     as_of: datetime,
     tables: Collection[str] | None = None,
     history: History | None = None,
+    compares_history: bool = True,
 ) -> SuiteResult:
     """Ask every rule of a suite, or those of some tables (`core.fct_sales`).
+
+    Without `compares_history` rules are left out that read all that was ever landed.
 
     The warehouse is opened read-only and closed again. Tables that are not there are not judged,
     unless the history knows them as published. Without a history nothing is compared with it.
@@ -32,7 +35,13 @@ def check(
     """
     from quality.runner import run
 
-    return run(settings, suite, as_of=as_of, tables=tables, history=history)
+    return run(
+        *(settings, suite),
+        as_of=as_of,
+        tables=tables,
+        history=history,
+        compares_history=compares_history,
+    )
 
 
 def build_docs(settings: Settings, *, as_of: datetime, history: History | None = None) -> Path:

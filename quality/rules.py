@@ -47,6 +47,8 @@ class Rule:
     """A query that gives a row where there is something to judge; without one the rule holds."""
     needs: tuple[str, ...] = ()
     """Other tables that it reads; without them it is not asked."""
+    compares_history: bool = False
+    """Reads all that was ever landed; of what changed, dbt tests the same in every build."""
     view: str | None = None
     """Temporary view that stands for the table."""
 

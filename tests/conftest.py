@@ -35,14 +35,6 @@ hypothesis_settings.register_profile("project", deadline=None, max_examples=200)
 hypothesis_settings.load_profile("project")
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with the long tests, half of them on each of two workers: they would end alone else."""
-    long = [item for item in items if item.get_closest_marker("long")]
-    short = [item for item in items if not item.get_closest_marker("long")]
-    middle = len(short) // 2
-    items[:] = long[::2] + short[:middle] + long[1::2] + short[middle:]
-
-
 @pytest.fixture(autouse=True)
 def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """No setting and no proxy of the machine reaches a test."""
@@ -74,14 +66,14 @@ def _execute(url: URL, statement: str) -> None:
 
 
 @contextmanager
-def empty_database(server: URL) -> Iterator[URL]:
-    """An empty database, of the same name each time: a manifest of dbt holds that name.
+def new_database(server: URL, template: str = "template1") -> Iterator[URL]:
+    """A copy of a database, of the same name each time: a manifest of dbt holds that name.
 
     A second one at the same time has a name of its own, for which dbt parses the project again.
     """
     name = "warehouse" if "warehouse" not in _databases else f"warehouse_{uuid4().hex}"
     _databases.add(name)
-    _execute(server, f"create database {name} strategy file_copy")
+    _execute(server, f"create database {name} template {template} strategy file_copy")
     yield server.set(database=name)
     _execute(server, f"drop database {name} with (force)")
     _databases.remove(name)
@@ -93,14 +85,14 @@ _databases: set[str] = set()
 @pytest.fixture
 def postgres_database(postgres_server: URL) -> Iterator[URL]:
     """An empty database."""
-    with empty_database(postgres_server) as url:
+    with new_database(postgres_server) as url:
         yield url
 
 
 @pytest.fixture(scope="module")
 def module_database(postgres_server: URL) -> Iterator[URL]:
     """An empty database for all tests of a module."""
-    with empty_database(postgres_server) as url:
+    with new_database(postgres_server) as url:
         yield url
 
 
@@ -116,6 +108,58 @@ def parsed_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     shared = SharedManifests(folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder)
     with patch("operations.dbt_runner.parse", shared.parse):
         yield
+
+
+@pytest.fixture(scope="session")
+def built_home(tmp_path_factory: pytest.TempPathFactory, parsed_once: None) -> Path:
+    """Home of a DuckDB warehouse that is built and published without data; to be copied."""
+    from support.modelled import build_empty
+
+    home = tmp_path_factory.mktemp("built")
+    build_empty(Settings(home))
+    return home
+
+
+@pytest.fixture(scope="session")
+def built_database(
+    postgres_server: URL, tmp_path_factory: pytest.TempPathFactory, parsed_once: None
+) -> str:
+    """Name of a PostgreSQL database with a warehouse that is built and published without data."""
+    from support.modelled import build_empty
+
+    with new_database(postgres_server) as url:
+        build_empty(Settings(tmp_path_factory.mktemp("built"), "prod", url))
+        _execute(postgres_server, f"create database built template {url.database}")
+    return "built"
+
+
+@pytest.fixture(scope="module", params=["duckdb", "postgres"])
+def built_module_settings(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Settings]:
+    """A warehouse that is built and published, for all tests of a module, once for each engine."""
+    home = tmp_path_factory.mktemp(request.param) / "home"
+    with _built(request, request.param, home) as settings:
+        yield settings
+
+
+@pytest.fixture(params=["duckdb", "postgres"])
+def built_settings(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Settings]:
+    """Settings of a warehouse that is built and published without data, once for each engine."""
+    with _built(request, request.param, tmp_path / "home") as settings:
+        yield settings
+
+
+@contextmanager
+def _built(request: pytest.FixtureRequest, engine: str, home: Path) -> Iterator[Settings]:
+    if engine == "duckdb":
+        shutil.copytree(request.getfixturevalue("built_home"), home, symlinks=True)
+        yield Settings(home)
+        return
+    home.mkdir(exist_ok=True)
+    template = request.getfixturevalue("built_database")
+    with new_database(request.getfixturevalue("postgres_server"), template) as url:
+        yield Settings(home, "prod", url)
 
 
 @pytest.fixture(scope="module", params=["duckdb", "postgres"])
@@ -143,6 +187,14 @@ def settings(request: pytest.FixtureRequest, tmp_path: Path) -> Settings:
 def warehouse(settings: Settings) -> Iterator[Warehouse]:
     """An empty warehouse, once for each engine."""
     opened = Warehouse(settings)
+    yield opened
+    opened.ledger.dispose()
+
+
+@pytest.fixture
+def built_warehouse(built_settings: Settings) -> Iterator[Warehouse]:
+    """A warehouse that is built and published without data, once for each engine."""
+    opened = Warehouse(built_settings)
     yield opened
     opened.ledger.dispose()
 

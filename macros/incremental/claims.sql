@@ -184,10 +184,15 @@
 
 {#- Condition: the row came with a load that this run of the model has claimed. -#}
 {% macro claimed(column='_dlt_load_id') -%}
-    {{ column }} in (
-        select claims.load_id from {{ load_claims() }} as claims
-        where claims.model = '{{ model.name }}' and claims.invocation_id = '{{ invocation_id }}'
-    )
+    {%- set loads -%}
+    select claims.load_id from {{ load_claims() }} as claims
+    where claims.model = '{{ model.name }}' and claims.invocation_id = '{{ invocation_id }}'
+    {%- endset -%}
+    {%- if adds_to_existing_rows() -%}
+    {{ is_found_by(column, loads) }}
+    {%- else -%}
+    {{ column }} in ({{ loads }})
+    {%- endif -%}
 {%- endmacro %}
 
 
@@ -210,10 +215,14 @@
 {%- endmacro %}
 
 
-{#- Condition: the row came with a load that an incremental model has claimed, in this run or before. -#}
+{#-
+    Condition: the row came with a load that an incremental model has claimed, in this run or before.
+    A join with the claims makes PostgreSQL expect a few rows where all are meant; `is true` keeps
+    the loads a list to look up.
+-#}
 {% macro claimed_by(relation, column='_dlt_load_id') -%}
-    {{ column }} in (
+    ({{ column }} in (
         select claims.load_id from {{ load_claims() }} as claims
         where claims.model = '{{ relation.identifier }}'
-    )
+    )) is true
 {%- endmacro %}

@@ -58,17 +58,31 @@
 {% endmacro %}
 
 
-{#- Statement that notes keys of a mart: rows that a run writes, or deletes. -#}
+{#-
+    Statements that note keys of a mart: of rows that a run writes, or deletes. So many that the mart
+    would be published as a whole anyway, as of a first load, are noted as that.
+-#}
 {% macro note_unpublished_keys_sql(column, relation) -%}
     {%- if is_published() and adds_to_existing_rows() -%}
+    {%- set rows = '(select count(*) from ' ~ relation ~ ')' -%}
+    insert into {{ unpublished_models() }} (schema_name, model, invocation_id)
+    select '{{ this.schema }}', '{{ this.identifier }}', '{{ invocation_id }}'
+    where {{ rows }} > {{ most_noted_rows() }};
     insert into {{ unpublished_keys() }} (schema_name, model, key_column, key_value)
     select distinct
         '{{ this.schema }}' as schema_name,
         '{{ this.identifier }}' as model,
         '{{ column }}' as key_column,
         cast({{ column }} as text) as key_value
-    from {{ relation }};
+    from {{ relation }}
+    where {{ rows }} <= {{ most_noted_rows() }};
     {%- endif -%}
+{%- endmacro %}
+
+
+{#- Rows of one run beyond which their keys are not noted one by one. -#}
+{% macro most_noted_rows() -%}
+    100000
 {%- endmacro %}
 
 

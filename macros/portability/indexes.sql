@@ -41,6 +41,9 @@
 {% macro postgres__plan_for_many_rows() -%}
     {%- if model.config.materialized == 'incremental' -%}
     set local enable_nestloop to off
+    {%- if adds_to_existing_rows() -%}
+    ; set local enable_seqscan to off
+    {%- endif -%}
     {%- endif -%}
 {%- endmacro %}
 
@@ -57,7 +60,7 @@
 {%- endmacro %}
 
 
-{#- Post-hook of every incremental model: statistics of a table built anew, so that its indexes are used. -#}
+{#- Post-hook of every incremental model: statistics of a table that grew much, so that its indexes are used. -#}
 {% macro analyze_when_built() -%}
     {{ return(adapter.dispatch('analyze_when_built', 'warehouse')()) }}
 {%- endmacro %}
@@ -65,7 +68,17 @@
 {% macro default__analyze_when_built() -%}{%- endmacro %}
 
 {% macro postgres__analyze_when_built() -%}
-    {%- if model.config.materialized == 'incremental' and not adds_to_existing_rows() -%}
-    analyze {{ this }}
+    {%- if model.config.materialized == 'incremental' -%}
+    do $$
+    begin
+        if (
+            select pg_relation_size(oid) / 8192 > 1.1 * relpages + 100
+            from pg_class
+            where oid = cast('{{ this.schema }}.{{ this.identifier }}' as regclass)
+        ) then
+            analyze {{ this }};
+        end if;
+    end
+    $$
     {%- endif -%}
 {%- endmacro %}

@@ -37,13 +37,19 @@
     an index, and would read the whole table for keys of a query of which it does not know the size.
 -#}
 {% macro is_among(column, keys, key) -%}
-    {{ return(adapter.dispatch('is_among', 'warehouse')(column, keys, key)) }}
+    {{ is_found_by(column, 'select ' ~ keys ~ '.' ~ key ~ ' from ' ~ keys) }}
 {%- endmacro %}
 
-{% macro default__is_among(column, keys, key) -%}
-    {{ column }} in (select {{ keys }}.{{ key }} from {{ keys }})
+
+{#- The same for keys that a query gives. -#}
+{% macro is_found_by(column, query) -%}
+    {{ return(adapter.dispatch('is_found_by', 'warehouse')(column, query)) }}
 {%- endmacro %}
 
-{% macro postgres__is_among(column, keys, key) -%}
-    {{ column }} = any(array(select {{ keys }}.{{ key }} from {{ keys }}))
+{% macro default__is_found_by(column, query) -%}
+    {{ column }} in ({{ query }})
+{%- endmacro %}
+
+{% macro postgres__is_found_by(column, query) -%}
+    {{ column }} = any(array({{ query }}))
 {%- endmacro %}

@@ -15,7 +15,10 @@ COUNTED = {
     "core.fct_feedback": ("staging.stg_support__feedback", "feedback_id"),
     "core.fct_user_events": ("staging.stg_events__user_events", "event_id"),
 }
-LOADS = "select load_id from operations.load_claims where model = '{model}'"
+CLAIMED = (
+    "({column} in (select load_id from operations.load_claims where model = '{model}')) is true"
+)
+"""As macro `claimed_by`: with a join PostgreSQL would expect a few rows where all are meant."""
 ITEMS = """
     select distinct
         items.order_id,
@@ -34,7 +37,7 @@ ITEMS = """
                     _dlt_load_id desc
             ) as version_rank
         from staging.stg_commerce__orders
-        where _dlt_load_id in ({loads})
+        where {claimed}
     ) as versions
         on
             items.order_id = versions.order_id
@@ -42,7 +45,7 @@ ITEMS = """
             and items.order_updated_at = versions.updated_at
             and items._received_at = versions._received_at
             and items._row_hash = versions._row_hash
-    where versions.version_rank = 1 and items._dlt_load_id in ({loads})
+    where versions.version_rank = 1 and {items_claimed}
 """
 """The items of each order's last live version, or of its last one if none lives."""
 SUMS = """
@@ -68,8 +71,8 @@ def reconciliation_rules(scope: Scope) -> Iterator[Rule]:
 
 def _counts(scope: Scope) -> Iterator[Rule]:
     for table, (staging, key) in COUNTED.items():
-        loads = LOADS.format(model=short(table))
-        landed = f"select distinct {key} from {staging} where _dlt_load_id in ({loads})"
+        claimed = CLAIMED.format(column="_dlt_load_id", model=short(table))
+        landed = f"select distinct {key} from {staging} where {claimed}"
         query = f"""
             select landed.row_count as landed, facts.row_count as facts
             from (select count(*) as row_count from ({landed}) as ids) as landed
@@ -89,11 +92,15 @@ def _counts(scope: Scope) -> Iterator[Rule]:
             keys=(key,),
             keys_query=differing,
             needs=(staging, "operations.load_claims"),
+            compares_history=True,
         )
 
 
 def _sales_sums(scope: Scope) -> Rule:
-    items = ITEMS.format(loads=LOADS.format(model="fct_sales"))
+    items = ITEMS.format(
+        claimed=CLAIMED.format(column="_dlt_load_id", model="fct_sales"),
+        items_claimed=CLAIMED.format(column="items._dlt_load_id", model="fct_sales"),
+    )
     query = f"""
         select
             landed.row_count as landed_rows, facts.row_count as fact_rows,
@@ -121,6 +128,7 @@ def _sales_sums(scope: Scope) -> Rule:
             "staging.stg_commerce__order_items",
             "operations.load_claims",
         ),
+        compares_history=True,
     )
 
 

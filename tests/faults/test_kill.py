@@ -59,7 +59,6 @@ def environment() -> Callable[[], dict[str, str]]:
     return lambda: {k: v for k, v in os.environ.items() if k.startswith("SOURCES__")}
 
 
-@pytest.mark.long
 def test_killed_at_random(
     warehouse: Warehouse,
     serve: Callable[..., DemoServer],

@@ -212,7 +212,6 @@ def _locked_out(warehouse: Warehouse) -> Iterator[None]:
     admin.dispose()
 
 
-@pytest.mark.long
 def test_a_model_that_breaks_and_data_that_is_wrong_never_reach_a_reader(
     settings: Settings, sink: Sink
 ) -> None:

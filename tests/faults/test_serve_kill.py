@@ -82,7 +82,6 @@ def free_port() -> int:
         return int(found.getsockname()[1])
 
 
-@pytest.mark.long
 def test_killed_under_load(warehouse: Warehouse, topic: Topic) -> None:
     seed = int(os.environ.get("KILL_SEED") or random.randrange(2**32))
     print(f"KILL_SEED={seed}")

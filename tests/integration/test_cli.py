@@ -132,3 +132,18 @@ def test_what_the_readme_names_exists() -> None:
             assert (root / path).exists(), path
     for model in re.findall(r"`(?:health|core|sales)\.(\w+)`", README):
         assert list((root / "models").rglob(f"{model}.sql")), model
+
+
+def test_health_says_what_is_wrong_and_exits_with_it(warehouse: Run) -> None:
+    well = warehouse("health", "--json")
+    assert (well.returncode, json.loads(well.stdout)["succeeded"]) == (0, True)
+    no_room = {"MONITOR__THRESHOLDS__DISK_FREE": "1000000"}
+    unwell = warehouse("health", "--json", **no_room)
+    assert unwell.returncode == 1
+    (wrong,) = (one for one in json.loads(unwell.stdout)["checks"] if not one["is_healthy"])
+    assert (wrong["name"], wrong["threshold"]) == ("disk_free", 1000000)
+    assert "run `warehouse maintain`" in wrong["advice"]
+    shown = warehouse("health", **no_room)
+    assert shown.returncode == 1
+    assert shown.stdout.startswith("unhealthy: 1 checks")
+    assert warehouse("health").stdout.startswith("healthy")

@@ -87,7 +87,6 @@ def ask(settings: Settings, query: str) -> tuple[object, ...]:
     return row
 
 
-@pytest.mark.long
 def test_the_figures_are_those_of_the_marts(
     published: Settings, warehouse: Warehouse, tmp_path: Path
 ) -> None:

@@ -58,9 +58,10 @@ def store(serve: Callable[..., DemoServer]) -> Store:
 
 @pytest.fixture
 def judged(
-    warehouse: Warehouse, store: Store, monkeypatch: pytest.MonkeyPatch
+    built_warehouse: Warehouse, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Warehouse]:
     """The users have landed and were judged."""
+    warehouse = built_warehouse
     monkeypatch.setattr("operations.dead_letter_commands.load_settings", lambda: warehouse.settings)
     cycle(warehouse)
     yield warehouse
@@ -212,7 +213,7 @@ def test_raw_is_judged_without_a_pull_when_everything_is_built(
 ) -> None:
     """Events may be all there is; a cycle every few seconds judges nothing."""
     asked: list[str] = []
-    monkeypatch.setattr("operations.cycle._build", lambda *_: None)
+    monkeypatch.setattr("operations.cycle._build", lambda *_, **__: None)
     monkeypatch.setattr("operations.cycle._check_raw", lambda *_: asked.append("raw"))
     for plan, number in (
         (Plan("serve", sources=(), selectors=(), tests=True), 1),

@@ -49,7 +49,6 @@ DATASETS = {
 }
 
 
-@pytest.mark.long
 def test_figures_are_those_of_the_marts(
     warehouse: Warehouse, serve: Callable[..., DemoServer], tmp_path: Path
 ) -> None:

@@ -14,17 +14,23 @@ import psycopg2
 import pyarrow as pa
 from psycopg2.extras import execute_values
 
+from ledger.engine import open_ledger
+from ledger.runs import recorded_run
 from ledger.settings import Settings
 from loaders.arrow import TableBuilder
 from loaders.contracts import ALL_ENTITIES, USER_EVENTS, Entity
 from loaders.decoding import DecodedPage, row_hash
+from loaders.reference import sync_reference
 from loaders.target import Target
 from operations import dbt_runner
+from serving.publish import publish
 from serving.reader import open_published
 
 from .warehouse import working
 
 MARTS = ("core", "health", "sales")
+CALENDAR = {"first_day": "2024-01-01", "last_day": "2027-12-31"}
+"""Days of `dim_date`: the forty years of the default would be most of what is compared."""
 BY_NAME = {entity.name: entity for entity in ALL_ENTITIES}
 Rows = Counter[tuple[Any, ...]]
 
@@ -32,10 +38,11 @@ Rows = Counter[tuple[Any, ...]]
 class ModelledWarehouse:
     """Raw rows in, marts out, on one engine."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, *, seeded: bool = False) -> None:
         self.settings = settings
         self.target = Target(settings)
-        self.dbt("seed")
+        if not seeded:
+            self.dbt("seed")
 
     def dbt(self, command: str, *selectors: str, **options: Any) -> None:
         """Run a dbt command with options of `try_dbt`; any failure fails the test."""
@@ -57,7 +64,8 @@ class ModelledWarehouse:
         arguments += ["--select", *selectors] if selectors else []
         arguments += ["--exclude", *exclude] if exclude else []
         arguments += ["--full-refresh"] if full else []
-        arguments += ["--vars", json.dumps({"as_of": as_of.isoformat() if as_of else None})]
+        variables = {"as_of": as_of.isoformat() if as_of else None, **CALENDAR}
+        arguments += ["--vars", json.dumps(variables)]
         manifest = dbt_runner.parse(self.settings)
         return dbt_runner.invoke(self.settings, arguments, manifest=manifest)
 
@@ -131,6 +139,19 @@ class ModelledWarehouse:
         """Every row of every table of the marts as readers see them."""
         with open_published(self.settings) as reader:
             return _dump(reader.fetch, MARTS)
+
+
+def build_empty(settings: Settings) -> None:
+    """Ledger, reference data, and every model built and published without data.
+
+    What a test begins with that is not about it.
+    """
+    ledger, as_of = open_ledger(settings), datetime(2026, 1, 1, tzinfo=UTC)
+    with recorded_run(ledger, "build", settings.target) as run_id:
+        sync_reference(settings, ledger, run_id)
+        ModelledWarehouse(settings).dbt("run", as_of=as_of)
+        publish(settings, ledger, run_id, as_of)
+    ledger.dispose()
 
 
 def _dump(fetch: Callable[[str], list[tuple[Any, ...]]], schemas: Sequence[str]) -> dict[str, Rows]:

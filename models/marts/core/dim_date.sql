@@ -1,5 +1,15 @@
 -- One row a day from `first_day` to `last_day`, and a fact's day outside them: a wrong date is no
--- reason to lose a fact. Holidays are those of `holiday_country`.
+-- reason to lose a fact. Holidays are those of `holiday_country`. A run writes the days that differ
+-- from what is there: none, nearly always, so that there is nothing to test and to publish.
+{{
+    config(
+        materialized='incremental',
+        unique_key='date_key',
+        claims_loads=false,
+        indexes=indexed([['date_key']])
+    )
+}}
+
 with spine as (
     {{ day_spine(var('first_day'), var('last_day')) }}
 ),
@@ -54,3 +64,19 @@ final as (
 )
 
 select * from final
+{%- if adds_to_existing_rows() %}
+except
+select
+    date_key,
+    calendar_date,
+    year,
+    quarter,
+    month,
+    day_of_month,
+    day_of_week_number,
+    day_of_week,
+    holiday_name,
+    is_weekend,
+    is_holiday
+from {{ this }}
+{%- endif %}

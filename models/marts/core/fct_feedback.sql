@@ -3,7 +3,7 @@
     config(
         materialized='incremental',
         unique_key='feedback_id',
-        indexes=indexed([['feedback_id'], ['company_id']])
+        indexes=indexed([['feedback_id'], ['company_id', 'created_at']])
     )
 }}
 

@@ -4,11 +4,13 @@
 --   then look for what the run before did.
 with landed as (
     select distinct feedback_id from {{ ref('stg_support__feedback') }}
-    where {{ claimed_by(ref('fct_feedback')) }}
+    where
+        {{ claimed_by(ref('fct_feedback')) }}
+        and {{ is_changed('feedback_id', ref('fct_feedback')) }}
 ),
 
 facts as (
-    select feedback_id from {{ ref('fct_feedback') }}
+    select feedback_id from {{ get_where_subquery(ref('fct_feedback')) }}
 )
 
 select

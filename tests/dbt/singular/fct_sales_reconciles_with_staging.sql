@@ -14,7 +14,9 @@ with order_versions as (
             order by is_deleted, {{ version_order() }}
         ) as version_rank
     from {{ ref('stg_commerce__orders') }}
-    where {{ claimed_by(ref('fct_sales')) }}
+    where
+        {{ claimed_by(ref('fct_sales')) }}
+        and {{ is_changed('order_id', ref('fct_sales')) }}
 ),
 
 items as (
@@ -51,7 +53,7 @@ actual as (
         coalesce(sum(quantity), 0) as quantity,
         coalesce(sum(total_amount), 0) as total_amount,
         coalesce(sum(discount_amount), 0) as discount_amount
-    from {{ ref('fct_sales') }}
+    from {{ get_where_subquery(ref('fct_sales')) }}
 )
 
 select

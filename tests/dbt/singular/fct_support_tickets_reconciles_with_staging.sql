@@ -4,11 +4,13 @@
 --   then look for what the run before did.
 with landed as (
     select distinct ticket_id from {{ ref('stg_support__tickets') }}
-    where {{ claimed_by(ref('fct_support_tickets')) }}
+    where
+        {{ claimed_by(ref('fct_support_tickets')) }}
+        and {{ is_changed('ticket_id', ref('fct_support_tickets')) }}
 ),
 
 facts as (
-    select ticket_id from {{ ref('fct_support_tickets') }}
+    select ticket_id from {{ get_where_subquery(ref('fct_support_tickets')) }}
 )
 
 select

@@ -4,11 +4,13 @@
 --   then look for what the run before did.
 with landed as (
     select distinct event_id from {{ ref('stg_events__user_events') }}
-    where {{ claimed_by(ref('fct_user_events')) }}
+    where
+        {{ claimed_by(ref('fct_user_events')) }}
+        and {{ is_changed('event_id', ref('fct_user_events')) }}
 ),
 
 facts as (
-    select event_id from {{ ref('fct_user_events') }}
+    select event_id from {{ get_where_subquery(ref('fct_user_events')) }}
 )
 
 select

@@ -8,12 +8,13 @@ with facts as (
         sum(net_amount) as net_amount,
         min(customer_key) as customer_key,
         max(customer_key) as last_customer_key
-    from {{ ref('fct_sales') }}
+    from {{ get_where_subquery(ref('fct_sales')) }}
     group by order_id
 ),
 
 rollup_rows as (
     select * from {{ ref('int_orders__sales') }}
+    where {{ is_changed('order_id', ref('fct_sales')) }}
 )
 
 select

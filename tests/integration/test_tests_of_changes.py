@@ -1,0 +1,108 @@
+"""A build of news tests what readers do not see yet; a build of everything tests every row."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from integration.streams import Change, record
+from support.modelled import ModelledWarehouse
+
+from ledger.engine import open_ledger
+from ledger.errors import BuildError
+from ledger.quality import FAILED, RuleOutcome, SuiteResult, record_outcomes
+from ledger.runs import now
+from ledger.settings import Settings
+from operations.cycle import Plan, run_cycle
+from operations.dbt_runner import build
+from operations.progress import Reporter
+from serving.publish import publish
+
+AS_OF = datetime(2026, 3, 2, 12, tzinfo=UTC)
+SALES = ("fct_sales",)
+VIEWS = ("config.materialized:view",)
+
+
+@pytest.fixture(scope="module")
+def warehouse(built_module_settings: Settings) -> Iterator[ModelledWarehouse]:
+    """Two orders that readers see, and a third one that they do not see yet."""
+    opened = ModelledWarehouse(built_module_settings, seeded=True)
+    ledger = open_ledger(built_module_settings)
+    land(opened, "1.5", 1, 2)
+    opened.dbt("run", exclude=VIEWS, as_of=AS_OF)
+    publish(built_module_settings, ledger, "run", AS_OF)
+    land(opened, "2.5", 3)
+    opened.dbt("run", exclude=VIEWS, as_of=AS_OF)
+    yield opened
+    ledger.dispose()
+
+
+def land(warehouse: ModelledWarehouse, load_id: str, *ids: int) -> None:
+    """Orders of two items each."""
+    changes = [Change("orders", id, 1, 0b110000) for id in ids]
+    rows = [(*record(change), False) for change in changes]
+    warehouse.land(load_id, rows, received_at=AS_OF)
+
+
+def failing(warehouse: ModelledWarehouse, *, only_changes: bool) -> set[str]:
+    """Names of tests of the facts that fail."""
+    result = build(warehouse.settings, SALES, command="test", only_changes=only_changes)
+    assert sum(result.counts.values()) > 20
+    return {node.name for node in result.nodes if node.failed}
+
+
+SPOILED = {
+    "amount": (
+        "update core.fct_sales set net_amount = net_amount + 1 where order_id = '{id}'",
+        {"fct_sales__amounts_add_up", "int_orders__sales_equals_fct_sales"},
+    ),
+    "twice": (
+        "insert into core.fct_sales select * from core.fct_sales where order_id = '{id}'",
+        {"fct_sales__sales_key_is_unique", "fct_sales_reconciles_with_staging"},
+    ),
+    "lost": (
+        "delete from core.fct_sales where order_id = '{id}'",
+        {"int_orders__sales_equals_fct_sales", "fct_sales_reconciles_with_staging"},
+    ),
+}
+
+
+@pytest.mark.parametrize("fault", SPOILED)
+def test_what_changed_is_tested_by_every_build_and_the_rest_by_one_of_everything(
+    warehouse: ModelledWarehouse, fault: str
+) -> None:
+    statement, expected = SPOILED[fault]
+    warehouse.execute("create table core.kept as select * from core.fct_sales")
+    try:
+        assert failing(warehouse, only_changes=True) == set()
+        warehouse.execute(statement.format(id="ord-1"))
+        assert failing(warehouse, only_changes=True) == set(), "readers saw it as it was"
+        assert failing(warehouse, only_changes=False) >= expected
+        warehouse.execute(statement.format(id="ord-3"))
+        assert failing(warehouse, only_changes=True) >= expected
+    finally:
+        warehouse.execute("delete from core.fct_sales")
+        warehouse.execute("insert into core.fct_sales select * from core.kept")
+        warehouse.execute("drop table core.kept")
+    assert failing(warehouse, only_changes=False) == set()
+
+
+def test_every_row_is_tested_while_a_test_fails(
+    warehouse: ModelledWarehouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[bool] = []
+
+    def stopped(*_: object, only_changes: bool, **__: Any) -> None:
+        asked.append(only_changes)
+        raise BuildError("no build here")
+
+    monkeypatch.setattr("operations.cycle.build", stopped)
+    ledger = open_ledger(warehouse.settings)
+    for plan in (Plan("serve", news=frozenset({"commerce__orders"})), Plan("build", selectors=())):
+        run_cycle(warehouse.settings, plan, Reporter(silent=True), ledger)
+    outcome = RuleOutcome("a test", "core.fct_sales", None, FAILED, 1, None, ())
+    record_outcomes(ledger, "a run", SuiteResult("dbt", [outcome]), now())
+    plan = Plan("serve", news=frozenset({"commerce__orders"}))
+    run_cycle(warehouse.settings, plan, Reporter(silent=True), ledger)
+    ledger.dispose()
+    assert asked == [True, False, False]
