@@ -26,8 +26,8 @@ RATE = 200
 GOAL_SECONDS = 10.0
 # With none, all scores would be alike, and nothing would be published.
 FEW = 20_000
-# Ids of older events are numbers. A range, so that looking does not cost a processor: it is looked up
-# in the index, or in the blocks that may hold it.
+# Ids of older events are numbers. A range, so that looking does not cost a processor: it is looked
+# up in the index, or in the blocks that may hold it.
 VISIBLE = """
     select count(*) from core.fct_feedback
     where feedback_id >= 'n' and feedback_id < 'o' and created_at <= (

@@ -2,10 +2,6 @@
 -- Facts are compared with values, not joined with the windows: so engines filter while they read,
 -- and on several cores.
 {{ config(materialized='table') }}
-{%- set starts = {} -%}
-{%- for window in ['sentiment', 'engagement', 'support', 'recency'] -%}
-    {%- do starts.update({window: '(select ' ~ window ~ '_start from windows)'}) -%}
-{%- endfor %}
 
 with configuration as (
     select * from {{ ref('int_health_score__configuration') }}
@@ -68,15 +64,18 @@ events as (
         feedback.company_id,
         feedback.user_id,
         scores.sentiment_score,
-        feedback.created_at >= {{ starts.sentiment }} as is_in_sentiment,
-        feedback.created_at >= {{ starts.engagement }} as is_in_engagement,
-        feedback.created_at > {{ starts.recency }} as is_recent
+        feedback.created_at >= (select windows.sentiment_start from windows) as is_in_sentiment,
+        feedback.created_at >= (select windows.engagement_start from windows) as is_in_engagement,
+        feedback.created_at > (select windows.recency_start from windows) as is_recent
     from feedback
     inner join scores on feedback.sentiment = scores.sentiment
     where
         feedback.created_at <= {{ as_of() }}
         and feedback.created_at
-        >= (select least(sentiment_start, engagement_start, recency_start) from windows)
+        >= (
+            select least(windows.sentiment_start, windows.engagement_start, windows.recency_start)
+            from windows
+        )
 ),
 
 event_totals as (
@@ -101,7 +100,7 @@ recent_tickets as (
         end as resolution_microseconds
     from tickets
     where
-        tickets.opened_at >= {{ starts.support }}
+        tickets.opened_at >= (select windows.support_start from windows)
         and tickets.opened_at <= {{ as_of() }}
 ),
 

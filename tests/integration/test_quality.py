@@ -34,7 +34,6 @@ from quality.contract import raw_contracts
 
 ENGINES = ("duckdb", "postgres")
 DAY = timedelta(days=1)
-pytestmark = pytest.mark.long
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,6 @@ from decimal import ROUND_HALF_UP, Decimal
 from pathlib import Path
 from typing import Any
 
-import pytest
 from support.modelled import ModelledWarehouse
 from support.parsed import write
 from support.warehouse import Warehouse
