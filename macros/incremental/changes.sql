@@ -40,16 +40,13 @@
 
 {#- Column that a mart notes keys of (see `notes_keys`), if it is text, as notes are; else none. -#}
 {% macro noted_key_column(relation) %}
-    {% for node in graph.nodes.values() if node.resource_type == 'model'
-        and node.config.materialized == 'incremental'
-        and node.schema == relation.schema and node.alias == relation.identifier
-        and node.config.schema in published_schemas() %}
-        {% set column = node.config.unique_key or (node.columns.values() | first).name %}
-        {% if column is string and node.columns[column].data_type == 'text' %}
-            {% do return(column) %}
-        {% endif %}
-    {% endfor %}
-    {% do return(none) %}
+    {% set node = graph.nodes.get('model.' ~ project_name ~ '.' ~ relation.identifier) %}
+    {% if not node or node.config.materialized != 'incremental' or node.schema != relation.schema
+        or node.config.schema not in published_schemas() %}
+        {% do return(none) %}
+    {% endif %}
+    {% set column = node.config.unique_key or (node.columns.values() | first).name %}
+    {% do return(column if column is string and node.columns[column].data_type == 'text' else none) %}
 {% endmacro %}
 
 
