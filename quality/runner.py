@@ -57,9 +57,9 @@ def run(
     with session.lock, session.opened():
         scope = _scope(session, as_of, history)
         outcomes: list[RuleOutcome] = []
-        for place, rules in _prepared(session, suite, scope, tables):
-            asked = [rule for rule in rules if compares_history or not rule.compares_history]
-            outcomes += _judge(session, place, asked) if asked else ()
+        prepared = _prepared(session, suite, scope, tables, compares_history=compares_history)
+        for place, rules in prepared:
+            outcomes += _judge(session, place, rules)
         return SuiteResult(suite, outcomes)
 
 
@@ -96,13 +96,20 @@ def _scope(session: Session, as_of: datetime, history: History | None) -> Scope:
 
 
 def _prepared(
-    session: Session, suite: SuiteName, scope: Scope, tables: Collection[str] | None
+    session: Session,
+    suite: SuiteName,
+    scope: Scope,
+    tables: Collection[str] | None,
+    *,
+    compares_history: bool = True,
 ) -> Iterator[tuple[str, list[Rule]]]:
     """The rules to ask, by what they are held against."""
     chosen = [
         rule
         for rule in RULES[suite](scope)
-        if (tables is None or rule.table in tables) and _is_asked(rule, scope)
+        if (tables is None or rule.table in tables)
+        and (compares_history or not rule.compares_history)
+        and _is_asked(rule, scope)
     ]
     if suite == "raw":
         wanted = {rule.view for rule in chosen}

@@ -15,7 +15,7 @@ import msgspec
 import pytest
 from sqlalchemy import create_engine, insert, text, update
 from support.modelled import BY_NAME, ModelledWarehouse
-from support.on_call import SYNC, OnCall, Sink
+from support.on_call import SYNC, WAITING_EVENT, OnCall, Sink
 from support.warehouse import Warehouse
 
 from demo import DemoServer, Store, generate
@@ -105,19 +105,7 @@ def test_a_schema_that_drifts(
 
 
 def test_events_that_nobody_lands(on_call: OnCall) -> None:
-    old = now() - timedelta(minutes=6)
-    row = {
-        "way_in": "webhook",
-        "source": "crm",
-        "event_id": "e",
-        "event_type": "x",
-        "is_deletion": False,
-        "body": b"{}",
-        "body_hash": "h",
-        "received_at": old,
-        "status": "waiting",
-        "attempts": 0,
-    }
+    row = WAITING_EVENT | {"received_at": now() - timedelta(minutes=6)}
     with on_call.ledger.begin() as connection:
         connection.execute(insert(inbox).values(row))
     causes, messages = on_call.look()

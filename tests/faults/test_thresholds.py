@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from sqlalchemy import Connection, Engine, Table, insert
+from support.on_call import WAITING_EVENT
 
 from ledger.engine import open_ledger
 from ledger.settings import Settings
@@ -37,18 +38,7 @@ DEFAULTS: dict[Table, dict[str, Any]] = {
         "status": "succeeded",
         "started_at": AT,
     },
-    inbox: {
-        "way_in": "webhook",
-        "source": "crm",
-        "event_id": "e",
-        "event_type": "x",
-        "is_deletion": False,
-        "body": b"{}",
-        "body_hash": "h",
-        "received_at": AT,
-        "status": "waiting",
-        "attempts": 0,
-    },
+    inbox: WAITING_EVENT | {"received_at": AT},
     stream_positions: {
         "topic": "t",
         "partition": 0,

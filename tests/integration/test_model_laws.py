@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from support.modelled import ModelledWarehouse
+from support.modelled import VIEWS, ModelledWarehouse
 
 from ledger.settings import Settings
 from loaders.contracts import ENTITIES
@@ -27,8 +27,7 @@ _loads = iter(range(1, 10_000))
 
 def run(warehouse: ModelledWarehouse, *selectors: str, full: bool = False) -> None:
     """Build what holds rows; the views are there."""
-    views = ("config.materialized:view",)
-    warehouse.dbt("run", *selectors, exclude=views, as_of=AS_OF, full=full)
+    warehouse.dbt("run", *selectors, exclude=VIEWS, as_of=AS_OF, full=full)
 
 
 def land(

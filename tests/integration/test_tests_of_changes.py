@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from integration.streams import Change, record
-from support.modelled import ModelledWarehouse
+from support.modelled import VIEWS, ModelledWarehouse
 
 from ledger.engine import open_ledger
 from ledger.errors import BuildError
@@ -20,7 +20,6 @@ from serving.publish import publish
 
 AS_OF = datetime(2026, 3, 2, 12, tzinfo=UTC)
 SALES = ("fct_sales",)
-VIEWS = ("config.materialized:view",)
 
 
 @pytest.fixture(scope="module")

@@ -163,11 +163,13 @@ def newest(store: Store, change: Any) -> bool:
 
 
 def settle(warehouse: Warehouse, reader: StreamReader, messages: int = 0) -> None:
-    """A cycle as the service runs it; further ones until that many messages are there."""
+    """A cycle as the service runs it, untested; more until that many messages are there."""
     deadline = time.monotonic() + SECONDS
     while True:
         reader.poll(0.2)
-        cycle(warehouse, stream=reader, news=frozenset())
+        with pytest.MonkeyPatch.context() as untested:
+            untested.setattr("operations.cycle.INNER_TESTS", TESTS)
+            cycle(warehouse, stream=reader, news=frozenset())
         found = warehouse.rows("select count(distinct id) from raw.events__user_events")
         if (found[0][0] if found else 0) >= messages:
             return
@@ -185,9 +187,7 @@ def test_any_order_of_any_way_gives_the_same_marts(
     print(f"seed {seed}")
     random_ = random.Random(seed)
     warehouse = built_warehouse
-    with monkeypatch.context() as untested:
-        untested.setattr("operations.cycle.INNER_TESTS", TESTS)
-        deliver(warehouse, serve, topic, random_, "a")
+    deliver(warehouse, serve, topic, random_, "a")
     cycle(warehouse, news=PULLED)
     found = marts(warehouse)
     company_rows = warehouse.rows(
@@ -214,9 +214,7 @@ def test_any_order_of_any_way_gives_the_same_marts(
         ("XXX", 3, 28.5, 3),
     ]
     # The same once more in another order changes nothing.
-    with monkeypatch.context() as untested:
-        untested.setattr("operations.cycle.INNER_TESTS", TESTS)
-        deliver(warehouse, serve, topic, random_, "b")
+    deliver(warehouse, serve, topic, random_, "b")
     cycle(warehouse, news=PULLED)
     assert marts(warehouse) == found
 

@@ -29,6 +29,7 @@ from serving.reader import open_published
 from .warehouse import working
 
 MARTS = ("core", "health", "sales")
+VIEWS = ("config.materialized:view",)
 CALENDAR = {"first_day": "2024-01-01", "last_day": "2027-12-31"}
 """Days of `dim_date`: the forty years of the default would be most of what is compared."""
 BY_NAME = {entity.name: entity for entity in ALL_ENTITIES}

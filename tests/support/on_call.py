@@ -13,6 +13,18 @@ from operations.cycle import CycleResult, Plan, run_cycle
 from operations.monitor.supervisor import Observation, Supervisor
 from operations.progress import Reporter
 
+WAITING_EVENT = {
+    "way_in": "webhook",
+    "source": "crm",
+    "event_id": "e",
+    "event_type": "x",
+    "is_deletion": False,
+    "body": b"{}",
+    "body_hash": "h",
+    "status": "waiting",
+    "attempts": 0,
+}
+"""A row of the inbox, but for when it was received."""
 SYNC = Plan("sync", sources=("crm",))
 
 
