@@ -35,11 +35,7 @@ from operations.progress import Reporter
 
 SHOWN_FAILURES = 10
 log = logging.getLogger("warehouse")
-INNER_TESTS = (
-    "resource_type:unit_test",
-    "path:models/staging,resource_type:test",
-    "path:models/intermediate,resource_type:test",
-)
+INNER_TESTS = ("resource_type:unit_test", "tag:inner")
 
 
 @dataclass

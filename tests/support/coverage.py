@@ -37,7 +37,7 @@ def _model(node: dict[str, Any], tests: list[dict[str, Any]]) -> Iterator[str]:
         # Staging shows the raw log, which may repeat a row: its key is not null, but not unique.
         if layer != "staging":
             yield f"{node['name']}: no key is tested unique and not null"
-        elif not any(_kind(test) == "not_null" for test in tests):
+        elif not any(_kind(test) in ("not_null", "never_null") for test in tests):
             yield f"{node['name']}: no key is tested not null"
     is_mart = layer == "marts"
     if is_mart and not node["contract"]["enforced"]:
