@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from dbt.adapters.base.impl import DEFAULT_BASE_BEHAVIOR_FLAGS
 from dbt.adapters.duckdb.connections import DuckDBConnectionManager
 from dbt.cli.main import dbtRunner, dbtRunnerResult
 
@@ -23,6 +24,8 @@ PROJECT = Path(__file__).parents[1]
 FAILED = ("error", "fail", "runtime error", "partial success")
 NODE_EVENTS = ("LogModelResult", "LogTestResult", "LogSeedResult", "LogSnapshotResult")
 NodeDone = Callable[[str, int, int], None]
+BEHAVIOR_FLAGS = tuple(DEFAULT_BASE_BEHAVIOR_FLAGS)
+"""What dbt begins with."""
 manifests: dict[tuple[str, str], Any] = {}
 """What this process has parsed, by `manifest_key`."""
 
@@ -149,6 +152,9 @@ def invoke(
     # `parse` has written it down already, and that takes longer than a model.
     written = [] if manifest is None else ["--no-write-json"]
     runner = dbtRunner(manifest=manifest, callbacks=callbacks)
+    # PostgreSQL's adapter adds its own to this list with every command, and dbt looks for the
+    # source of each one on it: 11 s a command after a day of cycles.
+    DEFAULT_BASE_BEHAVIOR_FLAGS[:] = BEHAVIOR_FLAGS
     outcome = runner.invoke(
         [
             "--log-level",

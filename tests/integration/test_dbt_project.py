@@ -7,11 +7,12 @@ from typing import Any
 import duckdb
 import psycopg2
 import pytest
+from dbt.adapters.base.impl import DEFAULT_BASE_BEHAVIOR_FLAGS
 from support.coverage import debts
 
 from ledger.settings import Settings
 from operations import dbt_runner
-from operations.dbt_runner import PROJECT, invoke
+from operations.dbt_runner import BEHAVIOR_FLAGS, PROJECT, invoke
 
 GENERIC = PROJECT / "tests" / "dbt" / "generic"
 # By test: its arguments, rows that fulfil it, and sets of rows that do not.
@@ -150,3 +151,10 @@ def test_the_coverage_check_can_fail(manifest: dict[str, Any]) -> None:
         doctored = copy.deepcopy(manifest)
         doctor(doctored)
         assert debts(doctored) == [debt]
+
+
+def test_commands_leave_nothing_behind_that_slows_the_next(parsed: tuple[Settings, Any]) -> None:
+    settings, manifest = parsed
+    for _ in range(3):
+        assert invoke(settings, ["ls", "--select", "fct_sales"], manifest=manifest).success
+    assert len(DEFAULT_BASE_BEHAVIOR_FLAGS) <= len(BEHAVIOR_FLAGS) + 1
