@@ -8,7 +8,7 @@ import os
 import socket
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from filelock import FileLock, Timeout
@@ -65,7 +65,12 @@ def _advisory_lock(
     try:
         if not _poll(lambda: _try_lock(connection), wait_seconds):
             raise LockedError(_message(settings, _postgres_holder(connection)))
-        yield
+        try:
+            yield
+        finally:
+            # The server sees a connection end a moment later: the next command would meet the lock.
+            with suppress(DBAPIError):
+                connection.execute(text("select pg_advisory_unlock(:k)"), {"k": ADVISORY_KEY})
     finally:
         connection.close()
         engine.dispose()

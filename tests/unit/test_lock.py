@@ -85,6 +85,15 @@ def test_it_is_released_after_an_error(settings: Settings) -> None:
         pass
 
 
+def test_it_is_free_before_the_server_sees_the_connection_end(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sqlalchemy.Connection.close", lambda _: None)
+    for _ in range(2):
+        with run_lock(settings, "run", 0):
+            pass
+
+
 @pytest.mark.parametrize("settings", ["postgres"], indirect=True)
 def test_another_home_meets_the_lock_of_the_database(settings: Settings, tmp_path: Path) -> None:
     other = replace(settings, home=tmp_path)
