@@ -85,7 +85,8 @@ class Supervisor:
         return observation
 
     def wait(self) -> None:
-        """Until what has to be sent was tried once."""
+        """Until what has to be sent was tried once; it is sent in turn."""
+        self._sender.submit(lambda: None).result()
         if self._sending is not None:
             self._sending.result()
 

@@ -60,7 +60,7 @@ class OnCall:
     """Runs cycles and looks at what a person would see."""
 
     def __init__(self, settings: Settings, ledger: Engine, sink: Sink, **options: Any) -> None:
-        self.settings, self.ledger, self.sink = settings, ledger, sink
+        self.settings, self.ledger, self.sink, self.options = settings, ledger, sink, options
         self.supervisor = Supervisor(settings, ledger, **options)
 
     def cycle(self, plan: Plan) -> CycleResult:
@@ -69,8 +69,12 @@ class OnCall:
     def look(self, at: datetime | None = None) -> tuple[set[str], list[str]]:
         """Root causes at fault, and the messages that came."""
         seen: Observation = self.supervisor.observe(at)
-        self.supervisor.close()
-        self.supervisor = Supervisor(self.settings, self.ledger)
+        self.supervisor.wait()
         return {check.root_cause for check in seen.checks if not check.is_healthy}, (
             self.sink.taken()
         )
+
+    def restart(self) -> None:
+        """Begin anew, as after a change of configuration."""
+        self.supervisor.close()
+        self.supervisor = Supervisor(self.settings, self.ledger, **self.options)
