@@ -3,8 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
-# Two more than CI has processors: some tests wait for a broker, a lock or a process that was killed.
-WORKERS ?= 4
+# One more than CI has processors: some tests wait for a broker, a lock or a process that was killed.
+WORKERS ?= 3
 # sqlfluff and dbt docs compile against an empty warehouse of their own.
 PROFILES := .warehouse/lint
 DBT_ENV := WAREHOUSE_HOME=$(PROFILES) DBT_PROFILES_DIR=$(PROFILES) DBT_SEND_ANONYMOUS_USAGE_STATS=false
