@@ -3,7 +3,9 @@
 One table, one test: a warehouse that is well meets the fault in a cycle. The first look after that
 cycle names the root cause, one message says what it is, readers see what they saw; the next cycle
 does not repeat it; and the first cycle after the cause is gone makes all well, with one message and
-without a command. How fast a message comes is measured by `benchmarks/alerts.py`.
+without a command. (A dead letter waits for somebody's decision: closing it is part of the mending.)
+An alert channel that is down is in `test_operations.py`, a broker that is lost in
+`test_broker_loss.py`. How fast a message comes is measured by `benchmarks/alerts.py`.
 """
 
 from collections.abc import Callable, Iterator
@@ -15,7 +17,7 @@ from typing import Any
 import pytest
 from support import assert_complete, faults
 from support.modelled import BY_NAME, ModelledWarehouse
-from support.on_call import OnCall, Sink
+from support.on_call import SYNC, OnCall, Sink
 from support.warehouse import Warehouse
 
 from demo import SOURCES, DemoServer, Store
@@ -25,7 +27,6 @@ from operations.cycle import Plan
 from serving.reader import open_published
 
 AS_OF = datetime(2026, 1, 1, tzinfo=UTC)
-PULL = Plan("sync", sources=("crm",))
 ORDERS = Plan("build", news=frozenset({"commerce__orders", "commerce__order_items"}), as_of=AS_OF)
 FACTS = Plan("build", selectors=("fct_sales",), as_of=AS_OF)
 
@@ -40,7 +41,7 @@ class Case:
     """Root causes at fault, one message each; none: the next cycle heals it unnoticed."""
     words: str = ""
     """What the first message says."""
-    cycle: Plan | None = PULL
+    cycle: Plan | None = SYNC
     """What meets it; none: nothing but a look."""
     looked_at: Callable[[], datetime] | None = None
     """When somebody looks, if not now."""
@@ -116,7 +117,7 @@ def scene(
     opened = Warehouse(built_warehouse.settings)
     on_call = OnCall(opened.settings, opened.ledger, sink, reads_stream=True)
     modelled = ModelledWarehouse(opened.settings, seeded=True)
-    assert on_call.cycle(PULL).succeeded
+    assert on_call.cycle(SYNC).succeeded
     assert on_call.look() == (set(), [])
     yield faults.Scene(on_call, opened, modelled, store, server)
     on_call.supervisor.close()
@@ -169,5 +170,5 @@ def test_noticed_by_the_next_cycle_told_once_hidden_from_readers_and_healed(
     found, messages = scene.on_call.look()
     assert (found, set(messages)) == (set(), {f"{cause}: well again" for cause in causes})
     assert shown(scene)[1] == before[1]
-    if case.cycle is PULL:
+    if case.cycle is SYNC:
         assert_complete(scene.warehouse, scene.store, *SOURCES["crm"])
