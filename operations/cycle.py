@@ -281,6 +281,7 @@ def _build(
                 full_refresh=plan.full_refresh,
                 as_of=plan.as_of,
                 only_changes=only_changes,
+                only_named_tests=plan.news is not None,
                 node_done=node_done,
             )
     except BuildError as error:

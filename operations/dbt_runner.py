@@ -83,12 +83,14 @@ def build(
     full_refresh: bool = False,
     as_of: datetime | None = None,
     only_changes: bool = False,
+    only_named_tests: bool = False,
     node_done: NodeDone | None = None,
     command: str = "build",
 ) -> BuildResult:
     """`dbt build` (or another command) of the selected nodes; failed nodes are in the result.
 
-    With `only_changes` tests look at the rows that readers do not see yet.
+    With `only_changes` tests look at the rows that readers do not see yet. With `only_named_tests`
+    a test is in or out by its own name or place: leaving out a model keeps the tests that read it.
 
     Raises:
         BuildError: dbt could not start: a selector, a model or the database is at fault.
@@ -100,6 +102,8 @@ def build(
         arguments += ["--exclude", *exclude]
     if full_refresh:
         arguments.append("--full-refresh")
+    if only_named_tests:
+        arguments += ["--indirect-selection", "empty"]
     variables: dict[str, Any] = {"only_changes": True} if only_changes else {}
     if as_of is not None:
         variables["as_of"] = as_of.isoformat()

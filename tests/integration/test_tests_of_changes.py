@@ -105,3 +105,21 @@ def test_every_row_is_tested_while_a_test_fails(
     run_cycle(warehouse.settings, plan, Reporter(silent=True), ledger)
     ledger.dispose()
     assert asked == [True, False, False]
+
+
+def test_a_cycle_tests_what_it_builds_and_what_compares_it_with_staging(
+    warehouse: ModelledWarehouse,
+) -> None:
+    ledger = open_ledger(warehouse.settings)
+    plan = Plan("serve", news=frozenset({"commerce__orders"}), as_of=AS_OF, tests=False)
+    built = run_cycle(warehouse.settings, plan, Reporter(silent=True), ledger).build
+    ledger.dispose()
+    assert built is not None
+    names = {node.name for node in built.nodes}
+    assert names >= {
+        "fct_sales",
+        "fct_sales__amounts_add_up",
+        "fct_sales_reconciles_with_staging",
+        "daily_sales",
+    }
+    assert not any(name.startswith(("stg_", "int_orders__current__")) for name in names)
