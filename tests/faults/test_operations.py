@@ -1,10 +1,12 @@
 """What is told, and what is kept, of faults: beside the table in `test_every_fault.py`."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from typing import Any
 
-from sqlalchemy import insert
+from sqlalchemy import create_engine, insert, text, update
 from support import faults
 from support.modelled import BY_NAME, ModelledWarehouse
 from support.on_call import SYNC, OnCall, Sink
@@ -14,11 +16,10 @@ from demo import DemoServer, Store
 from ledger.runs import now
 from ledger.tables import circuit_breakers
 from operations.cycle import Plan
+from operations.monitor.supervisor import Supervisor
 from serving.reader import open_published
 
 AS_OF = datetime(2026, 1, 1, tzinfo=UTC)
-
-
 PUBLISH = Plan("publish", publishes=True)
 ORDERS = 300
 
@@ -39,6 +40,72 @@ def test_a_channel_that_is_down_is_reported_and_caught_up(on_call: OnCall) -> No
         messages += taken
     assert any(message.startswith("source:crm: ") for message in messages)
     assert causes == {"source:crm"}
+
+
+def test_a_ledger_that_cannot_be_read_is_told_without_it(warehouse: Warehouse, sink: Sink) -> None:
+    watcher = Supervisor(warehouse.settings, warehouse.ledger)
+    with _locked_out(warehouse):
+        seen = watcher.observe()
+        assert [check.root_cause for check in seen.checks] == ["ledger"]
+        assert not seen.checks[0].is_healthy
+        watcher.observe()
+    healed = watcher.observe()
+    watcher.close()
+    assert all(check.is_healthy for check in healed.checks)
+    problem, recovery = sink.taken()
+    assert "cannot be read" in problem
+    assert recovery == "ledger: well again"
+
+
+@contextmanager
+def _locked_out(warehouse: Warehouse) -> Iterator[None]:
+    """The ledger is gone for a while: PostgreSQL refuses everyone, the file is elsewhere."""
+    settings = warehouse.settings
+    warehouse.ledger.dispose()
+    if settings.postgres_url is None:
+        path = settings.home / "ledger.sqlite"
+        away = path.with_suffix(".away")
+        path.rename(away)
+        yield
+        for file in settings.home.glob("ledger.sqlite*"):
+            file.unlink()
+        away.rename(path)
+        warehouse.ledger.dispose()
+        return
+    url = settings.ledger_url
+    admin = create_engine(url.set(database="postgres"), isolation_level="AUTOCOMMIT")
+    with admin.connect() as connection:
+        name = url.database
+        connection.execute(text(f"alter database {name} allow_connections false"))
+        connection.execute(
+            text("select pg_terminate_backend(pid) from pg_stat_activity where datname = :name"),
+            {"name": name},
+        )
+        yield
+        connection.execute(text(f"alter database {name} allow_connections true"))
+    admin.dispose()
+
+
+def test_data_that_is_late_is_one_message_a_source(
+    serve: Callable[..., DemoServer], warehouse: Warehouse, sink: Sink, monkeypatch: Any
+) -> None:
+    """A source that is down for a day: its sync, its age and its breaker have one root cause."""
+    monkeypatch.setenv("MONITOR__THRESHOLDS__PUBLICATION_LAG", "10000")
+    on_call = OnCall(warehouse.settings, warehouse.ledger, sink)
+    server = serve(Store())
+    assert on_call.cycle(SYNC).succeeded
+    tomorrow = now() + timedelta(hours=25)
+    assert on_call.look(tomorrow - timedelta(hours=2)) == (set(), [])
+    server.faults = "outage"
+    assert on_call.cycle(SYNC).errors
+    with warehouse.ledger.begin() as connection:
+        connection.execute(update(circuit_breakers).values(state="open"))
+    causes, (message,) = on_call.look(tomorrow)
+    assert causes == {"source:crm"}
+    assert message.endswith("(sync:crm, pull_freshness:crm, circuit_breaker:crm)")
+    server.faults = None
+    assert on_call.cycle(SYNC).succeeded
+    assert on_call.look() == (set(), ["source:crm: well again"])
 
 
 def test_of_data_that_is_wrong_every_key_is_kept_and_the_version_told(

@@ -37,7 +37,7 @@ def _model(node: dict[str, Any], tests: list[dict[str, Any]]) -> Iterator[str]:
         # Staging shows the raw log, which may repeat a row: its key is not null, but not unique.
         if layer != "staging":
             yield f"{node['name']}: no key is tested unique and not null"
-        elif not any(_kind(test) in ("not_null", "never_null") for test in tests):
+        elif all(column.startswith("_") for test in tests for column in _required(test)):
             yield f"{node['name']}: no key is tested not null"
     is_mart = layer == "marts"
     if is_mart and not node["contract"]["enforced"]:
@@ -56,6 +56,13 @@ def _has_key(tests: list[dict[str, Any]]) -> bool:
             return True
         by_column.setdefault(test.get("column_name") or "", set()).add(_kind(test))
     return any(names >= KEY_TESTS for column, names in by_column.items() if column)
+
+
+def _required(test: dict[str, Any]) -> list[str]:
+    """Columns that the test lets be null in no row."""
+    if _kind(test) == "never_null":
+        return list(test["test_metadata"]["kwargs"]["columns"])
+    return [test["column_name"]] if _kind(test) == "not_null" else []
 
 
 def _kind(test: dict[str, Any]) -> str:

@@ -210,29 +210,3 @@ def locked_ledger(scene: Scene) -> Iterator[None]:
     finally:
         holder.rollback()
         holder.close()
-
-
-@contextmanager
-def ledger_out_of_reach(scene: Scene) -> Iterator[None]:
-    """The ledger is elsewhere for a while: its file, or its tables."""
-    settings = scene.on_call.settings
-    if scene.is_duckdb:
-        scene.on_call.ledger.dispose()
-        path = settings.home / "ledger.sqlite"
-        away = path.with_suffix(".away")
-        path.rename(away)
-        yield
-        for file in settings.home.glob("ledger.sqlite*"):
-            file.unlink()
-        away.rename(path)
-        scene.on_call.ledger.dispose()
-        return
-    with spoiled(
-        "alter schema ledger rename to ledger_away", "alter schema ledger_away rename to ledger"
-    )(scene):
-        yield
-
-
-def in_a_day() -> datetime:
-    """When what was pulled now is older than a source may be."""
-    return now() + timedelta(hours=25)
