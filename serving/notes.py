@@ -14,7 +14,11 @@ KEYS = "operations.unpublished_keys"
 NOTES = f"""
 select schema_name, model, null, 0 from {MODELS}
 union all
-select schema_name, model, case when count(*) = count(key_value) then key_column end, count(*)
+select
+    schema_name,
+    model,
+    case when count(*) = count(key_value) then key_column end,
+    count(distinct key_value)
 from {KEYS}
 group by schema_name, model, key_column
 """

@@ -80,6 +80,20 @@
 {%- endmacro %}
 
 
+{#-
+    Pre-hook of a fact table: notes the keys that came with the claimed loads, so that one of which no
+    row was written is looked for by the tests of this build, and not only by one of everything.
+-#}
+{% macro note_landed_keys(column, relation) -%}
+    {%- if adds_to_existing_rows() -%}
+    {{ note_unpublished_keys_sql(
+        column,
+        '(select ' ~ column ~ ' from ' ~ relation ~ ' where ' ~ claimed_by_name() ~ ') as landed'
+    ) }}
+    {%- endif -%}
+{%- endmacro %}
+
+
 {#- Rows of one run beyond which their keys are not noted one by one. -#}
 {% macro most_noted_rows() -%}
     100000

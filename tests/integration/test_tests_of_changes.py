@@ -13,6 +13,7 @@ from ledger.errors import BuildError
 from ledger.quality import FAILED, RuleOutcome, SuiteResult, record_outcomes
 from ledger.runs import now
 from ledger.settings import Settings
+from loaders.columns import tables_of
 from operations.cycle import Plan, run_cycle
 from operations.dbt_runner import build
 from operations.progress import Reporter
@@ -87,6 +88,38 @@ def test_what_changed_is_tested_by_every_build_and_the_rest_by_one_of_everything
         warehouse.execute("insert into core.fct_sales select * from core.kept")
         warehouse.execute("drop table core.kept")
     assert failing(warehouse, only_changes=False) == set()
+
+
+@pytest.mark.parametrize(
+    ("entity", "skipped", "fact"),
+    [
+        ("orders", ("int_orders__current", "int_order_items__current"), "fct_sales"),
+        ("feedback", ("int_feedback__current",), "fct_feedback"),
+        ("tickets", ("int_tickets__current",), "fct_support_tickets"),
+    ],
+)
+def test_a_record_that_is_written_nowhere_is_missed_in_its_cycle(
+    warehouse: ModelledWarehouse, entity: str, skipped: tuple[str, ...], fact: str
+) -> None:
+    """What the current state never took over leaves no row, and no note of one."""
+    load_id = "3.5"
+    contract, landed = record(Change(entity, 9, 1, 0b110000))
+    warehouse.land(load_id, [(contract, landed, False)], received_at=AS_OF)
+    for model in skipped:
+        warehouse.execute(
+            "insert into operations.load_claims (model, load_id, invocation_id, claimed_at)"
+            f" values ('{model}', '{load_id}', 'lost', current_timestamp)"
+        )
+    warehouse.dbt("run", fact, as_of=AS_OF)
+    rule = f"{fact}_reconciles_with_staging"
+    try:
+        result = build(warehouse.settings, (rule,), command="test", only_changes=True)
+        assert [node.name for node in result.nodes if node.failed] == [rule]
+    finally:
+        for table in ("operations.load_claims", "raw._dlt_loads"):
+            warehouse.execute(f"delete from {table} where load_id = '{load_id}'")
+        for raw in tables_of(contract):
+            warehouse.execute(f"delete from raw.{raw.name} where _dlt_load_id = '{load_id}'")
 
 
 def test_every_row_is_tested_while_a_test_fails(

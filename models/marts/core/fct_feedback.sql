@@ -3,6 +3,7 @@
     config(
         materialized='incremental',
         unique_key='feedback_id',
+        pre_hook="{{ note_landed_keys('feedback_id', ref('stg_support__feedback')) }}",
         indexes=indexed([['feedback_id'], ['company_id', 'created_at']])
     )
 }}

@@ -3,6 +3,7 @@
     config(
         materialized='incremental',
         unique_key='ticket_id',
+        pre_hook="{{ note_landed_keys('ticket_id', ref('stg_support__tickets')) }}",
         indexes=indexed([['ticket_id'], ['company_id']])
     )
 }}
