@@ -129,7 +129,7 @@ DOCTORED: dict[str, Callable[[dict[str, Any]], Any]] = {
         m, "fct_feedback", "unique"
     ),
     "dim_company: no key is tested unique and not null": lambda m: _without_tests(
-        m, "dim_company", "not_null"
+        m, "dim_company", "never_null"
     ),
     "stg_crm__users: no key is tested not null": lambda m: _without_tests(
         m, "stg_crm__users", "never_null"

@@ -3,8 +3,6 @@
 from collections.abc import Iterator
 from typing import Any
 
-KEY_TESTS = {"unique", "not_null"}
-
 
 def debts(manifest: dict[str, Any]) -> list[str]:
     """What is missing, one line each; none when all is as it should be."""
@@ -49,20 +47,16 @@ def _model(node: dict[str, Any], tests: list[dict[str, Any]]) -> Iterator[str]:
 
 
 def _has_key(tests: list[dict[str, Any]]) -> bool:
-    """A column with both tests, or a unique combination (whose parts staging does not null)."""
-    by_column: dict[str, set[str]] = {}
-    for test in tests:
-        if _kind(test) == "unique_combination":
-            return True
-        by_column.setdefault(test.get("column_name") or "", set()).add(_kind(test))
-    return any(names >= KEY_TESTS for column, names in by_column.items() if column)
+    """A unique column that is never null, or a unique combination (staging nulls none of it)."""
+    kinds = {_kind(test) for test in tests}
+    unique = {test["column_name"] for test in tests if _kind(test) == "unique"}
+    required = {column for test in tests for column in _required(test)}
+    return "unique_combination" in kinds or bool(unique & required)
 
 
 def _required(test: dict[str, Any]) -> list[str]:
     """Columns that the test lets be null in no row."""
-    if _kind(test) == "never_null":
-        return list(test["test_metadata"]["kwargs"]["columns"])
-    return [test["column_name"]] if _kind(test) == "not_null" else []
+    return list(test["test_metadata"]["kwargs"]["columns"]) if _kind(test) == "never_null" else []
 
 
 def _kind(test: dict[str, Any]) -> str:
