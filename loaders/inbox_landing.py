@@ -18,6 +18,7 @@ from sqlalchemy import Engine, RowMapping
 from ledger import batches
 from ledger.batches import Batch
 from ledger.dead_letters import QUALITY
+from ledger.errors import TargetError
 from ledger.settings import Settings
 from loaders.arrow import TableBuilder, arrow_schema
 from loaders.columns import EVENTS_WEBHOOK, INBOX_BATCHES, POSITION
@@ -99,10 +100,15 @@ class InboxLanding:
     def _isolate(self, batch: Batch, error: Exception) -> None:
         """Find the event at fault; a target that takes nothing at all is no event's fault.
 
+        Nor is one that took the batch and was gone before it could be asked: the batch keeps its
+        id, and is found landed when it is taken again.
+
         Raises:
             TargetError: the target is down.
         """
         self._landing.land(_with_batch_row(Batch("probe", [], is_resumed=False), {}))
+        if isinstance(error, TargetError) and self._landed_batches(batch.batch_id):
+            return
         if len(batch.rows) > 1:
             batches.split(self._ledger, batch)
         else:

@@ -205,11 +205,13 @@ def _repeats(hashes: list[str], previous: list[str], seen: RecentKeys) -> bool:
 
 
 def bounded_cursor(report: PassReport, before: datetime | None) -> datetime | None:
-    """The next cursor: the largest version seen, never ahead of the clock, never going back.
+    """The next cursor: the largest version seen, never ahead of the pass, never going back.
 
-    A record dated in the future would otherwise hide everything until then.
+    A page that was read before its records changed does not show what a later page does: what
+    changed since the pass began is asked for again. And a record dated in the future would hide
+    everything until then.
     """
     if report.largest_version is None:
         return before
-    bounded = min(report.largest_version, now())
+    bounded = min(report.largest_version, report.started_at or now())
     return bounded if before is None else max(bounded, before)

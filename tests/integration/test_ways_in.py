@@ -79,7 +79,13 @@ CHANGES: list[Change] = [
     ("crm", "companies", company("c3", name="Back", updated_at=at(2)), False),
     ("support", "feedback", feedback("f1", updated_at=at(1)), False),
     ("support", "feedback", feedback("f1", sentiment="negative", updated_at=at(2)), False),
-    ("support", "feedback", feedback("f2", company_id="c9", updated_at=at(1)), False),
+    # Of a company that never comes, on a day that no calendar holds.
+    (
+        "support",
+        "feedback",
+        feedback("f2", company_id="c9", created_at="1970-01-01T00:00:00Z", updated_at=at(1)),
+        False,
+    ),
     ("commerce", "orders", order("o1", 1, 3), False),
     ("commerce", "orders", order("o1", 2, 2), False),
     ("commerce", "orders", order("o2", 1, 1), False),
@@ -326,6 +332,28 @@ def test_a_warehouse_restored_from_a_backup_gets_its_events_back(warehouse: Ware
         ("c1",),
         ("c2",),
     ]
+
+
+def test_a_batch_that_landed_before_the_target_was_gone_lands_once(
+    warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also events that no key puts together again later."""
+    with served(warehouse.ledger) as (sender, _):
+        for number in range(3):
+            sender.send("crm", "deal.won", {"deal": number}, f"e{number}")
+    check = Landing.check
+    answers = iter((TargetError("the server closed the connection"),))
+
+    def gone_once(self: Landing, load_id: str | None, sent: Any) -> None:
+        for error in answers:
+            raise error
+        check(self, load_id, sent)
+
+    monkeypatch.setattr(Landing, "check", gone_once)
+    assert cycle(warehouse).inbox.landed == 3  # type: ignore[union-attr]
+    assert waiting_count(warehouse.ledger) == 0
+    found = warehouse.rows("select event_id from raw.events_webhook order by event_id")
+    assert found == [("e0",), ("e1",), ("e2",)]
 
 
 def test_a_batch_whose_landing_was_not_noted_lands_once(

@@ -103,3 +103,14 @@ def test_the_cursor_stays_behind_the_clock_and_never_goes_back() -> None:
     future = bounded_cursor(PassReport(largest_version=AT + timedelta(days=99_999)), AT)
     assert future is not None
     assert AT < future <= now()
+
+
+def test_the_cursor_stays_behind_the_begin_of_the_pass() -> None:
+    """Pages read early do not show what changed while later ones were read."""
+    minutes = [timedelta(minutes=n) for n in range(40)]
+    seen = PassReport(started_at=AT, largest_version=AT + minutes[29])
+    assert bounded_cursor(seen, None) == AT
+    assert bounded_cursor(seen, AT - minutes[10]) == AT
+    assert bounded_cursor(seen, AT + minutes[5]) == AT + minutes[5]
+    calm = PassReport(started_at=AT, largest_version=AT - minutes[29])
+    assert bounded_cursor(calm, None) == AT - minutes[29]

@@ -9,6 +9,11 @@
     )
 }}
 
+{%- set tracked = [
+    'company_id', 'full_name', 'email', 'phone', 'segment', 'street', 'city', 'state', 'country',
+    'zip_code', 'signup_date', 'is_deleted',
+] %}
+
 -- Used by an incremental run only: a first build takes every customer.
 with touched_customers as (  -- noqa: ST03
     select customer_id from {{ ref('stg_commerce__customers') }}
@@ -26,22 +31,15 @@ ranked as (
     select
         customer_id,
         updated_at,
-        company_id,
-        full_name,
-        email,
-        phone,
-        segment,
-        street,
-        city,
-        state,
-        country,
-        zip_code,
-        signup_date,
-        is_deleted,
-        {{ hash_key([
-            'company_id', 'full_name', 'email', 'phone', 'segment', 'street', 'city', 'state',
-            'country', 'zip_code', 'signup_date', 'is_deleted',
-        ]) }} as tracked_hash,
+        {{ tracked | join(',\n        ') }},
+        {{ hash_key(tracked) }} as tracked_hash,
+        min(_received_at) over (
+            partition by customer_id, updated_at, is_deleted
+        ) as first_received_at,
+        row_number() over (
+            partition by customer_id, updated_at, is_deleted
+            order by {{ version_order() }}
+        ) as state_rank,
         row_number() over (
             partition by customer_id, updated_at
             order by {{ version_order() }}
@@ -49,27 +47,57 @@ ranked as (
     from versions
 ),
 
--- Of versions of the same moment only the one that counts: no period is empty.
+-- Of versions of one moment only the one that counts; a deletion has the moment of what it deletes,
+-- and its period begins when we heard of it.
+dated as (
+    select
+        *,
+        case
+            when is_deleted
+                then greatest(
+                    updated_at,
+                    least(first_received_at, coalesce(
+                        lead(updated_at) over (
+                            partition by customer_id
+                            order by updated_at, is_deleted
+                        ),
+                        first_received_at
+                    ))
+                )
+            else updated_at
+        end as starts_at
+    from ranked
+    where state_rank = 1 and (version_rank = 1 or not is_deleted)
+),
+
+-- The last of those that begin at one moment: no period is empty.
+lasting as (
+    select
+        *,
+        row_number() over (
+            partition by customer_id, starts_at
+            order by updated_at desc, is_deleted desc
+        ) as start_rank
+    from dated
+),
+
 compared as (
     select
-        customer_id,
-        updated_at,
-        tracked_hash,
+        *,
         lag(tracked_hash) over (
             partition by customer_id
-            order by updated_at
+            order by starts_at
         ) as previous_hash
-    from ranked
-    where version_rank = 1
+    from lasting
+    where start_rank = 1
 ),
 
 changes as (
     select
-        customer_id,
-        updated_at as valid_from,
-        lead(updated_at) over (
+        *,
+        lead(starts_at) over (
             partition by customer_id
-            order by updated_at
+            order by starts_at
         ) as valid_to
     from compared
     where previous_hash is null or previous_hash <> tracked_hash
@@ -77,31 +105,14 @@ changes as (
 
 final as (
     select
-        {{ hash_key(['changes.customer_id', timestamp_text('changes.valid_from')]) }}
-            as customer_history_key,
-        {{ hash_key(['changes.customer_id']) }} as customer_key,
-        changes.customer_id,
-        ranked.company_id,
-        ranked.full_name,
-        ranked.email,
-        ranked.phone,
-        ranked.segment,
-        ranked.street,
-        ranked.city,
-        ranked.state,
-        ranked.country,
-        ranked.zip_code,
-        ranked.signup_date,
-        ranked.is_deleted,
-        changes.valid_to is null as is_current,
-        changes.valid_from,
-        changes.valid_to
+        {{ hash_key(['customer_id', timestamp_text('starts_at')]) }} as customer_history_key,
+        {{ hash_key(['customer_id']) }} as customer_key,
+        customer_id,
+        {{ tracked | join(',\n        ') }},
+        valid_to is null as is_current,
+        starts_at as valid_from,
+        valid_to
     from changes
-    inner join ranked
-        on
-            changes.customer_id = ranked.customer_id
-            and changes.valid_from = ranked.updated_at
-    where ranked.version_rank = 1
 )
 
 select * from final
