@@ -72,5 +72,5 @@ def _foreseen() -> Iterator[None]:
         origin = getattr(error, "orig", None) or error
         reason = str(origin).strip().splitlines()[0]
         raise TargetError(
-            f"the marts could not be published: {reason}; readers keep the version before"
+            f"the marts could not be published: {reason}; readers keep a whole version"
         ) from error

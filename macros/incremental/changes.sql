@@ -4,23 +4,39 @@
     tested before they were published, and are again with every build of everything.
 -#}
 {% macro get_where_subquery(relation) -%}
-    {%- set column = changed_key(relation) -%}
-    {%- if column is none -%}
+    {%- if changed_key(relation) is none -%}
         {%- do return(adapter.dispatch('get_where_subquery', 'dbt')(relation)) -%}
     {%- endif -%}
-    {%- do return(
-        '(select * from ' ~ relation ~ ' where ' ~ is_found_by(column, noted_keys_sql(relation))
-        ~ ') as changed_rows'
-    ) -%}
+    {%- do return(changed_rows(relation, load_column(mart_node(relation))) ~ ' as changed_rows') -%}
 {%- endmacro %}
 
 
-{#- Condition on rows of staging: their key is one that changed in a mart. -#}
+{#-
+    The rows of a mart by its noted keys; of them, with the column of their load, those that builds
+    have written. Without it also a row whose key landed in a version that does not count.
+-#}
+{% macro changed_rows(relation, load_column=none) -%}
+    {%- set column = changed_key(relation) -%}
+    {%- if column is none -%}
+        {%- do return(relation) -%}
+    {%- endif -%}
+    (
+        select * from {{ relation }}
+        where
+            {{ is_found_by(column, noted_sql(relation, 'key_value')) }}
+            {%- if load_column %}
+            and {{ is_found_by(load_column, noted_sql(relation, 'load_id')) }}
+            {%- endif %}
+    )
+{%- endmacro %}
+
+
+{#- Condition on rows of staging: their key is one that was noted of a mart. -#}
 {% macro is_changed(column, relation) -%}
     {%- if changed_key(relation) is none -%}
     true
     {%- else -%}
-    {{ column }} in ({{ noted_keys_sql(relation) }})
+    {{ column }} in ({{ noted_sql(relation, 'key_value') }})
     {%- endif -%}
 {%- endmacro %}
 
@@ -38,9 +54,15 @@
 {% endmacro %}
 
 
+{#- The node of a model; none for other relations. -#}
+{% macro mart_node(relation) %}
+    {% do return(graph.nodes.get('model.' ~ project_name ~ '.' ~ relation.identifier)) %}
+{% endmacro %}
+
+
 {#- Column that a mart notes keys of (see `notes_keys`), if it is text, as notes are; else none. -#}
 {% macro noted_key_column(relation) %}
-    {% set node = graph.nodes.get('model.' ~ project_name ~ '.' ~ relation.identifier) %}
+    {% set node = mart_node(relation) %}
     {% if not node or node.config.materialized != 'incremental' or node.schema != relation.schema
         or node.config.schema not in published_schemas() %}
         {% do return(none) %}
@@ -50,8 +72,9 @@
 {% endmacro %}
 
 
-{% macro noted_keys_sql(relation) -%}
-    select noted.key_value from {{ unpublished_keys() }} as noted
+{#- `key_value` or `load_id` of what was noted of a mart. -#}
+{% macro noted_sql(relation, name) -%}
+    select distinct noted.{{ name }} from {{ unpublished_keys() }} as noted
     where noted.schema_name = '{{ relation.schema }}' and noted.model = '{{ relation.identifier }}'
 {%- endmacro %}
 

@@ -22,8 +22,10 @@
         schema_name text not null,
         model text not null,
         key_column text not null,
-        key_value text
+        key_value text,
+        load_id text
     );
+    alter table {{ unpublished_keys() }} add column if not exists load_id text;
 {% endmacro %}
 
 
@@ -60,20 +62,22 @@
 
 {#-
     Statements that note keys of a mart: of rows that a run writes, or deletes. So many that the mart
-    would be published as a whole anyway, as of a first load, are noted as that.
+    would be published as a whole anyway, as of a first load, are noted as that. Rows that are written
+    are noted with the load that they carry, by which engines without indexes find them again.
 -#}
-{% macro note_unpublished_keys_sql(column, relation) -%}
+{% macro note_unpublished_keys_sql(column, relation, load_id='cast(null as text)') -%}
     {%- if is_published() and adds_to_existing_rows() -%}
     {%- set rows = '(select count(*) from ' ~ relation ~ ')' -%}
     insert into {{ unpublished_models() }} (schema_name, model, invocation_id)
     select '{{ this.schema }}', '{{ this.identifier }}', '{{ invocation_id }}'
     where {{ rows }} > {{ most_noted_rows() }};
-    insert into {{ unpublished_keys() }} (schema_name, model, key_column, key_value)
+    insert into {{ unpublished_keys() }} (schema_name, model, key_column, key_value, load_id)
     select distinct
         '{{ this.schema }}' as schema_name,
         '{{ this.identifier }}' as model,
         '{{ column }}' as key_column,
-        cast({{ column }} as text) as key_value
+        cast({{ column }} as text) as key_value,
+        {{ load_id }} as load_id
     from {{ relation }}
     where {{ rows }} <= {{ most_noted_rows() }};
     {%- endif -%}
@@ -100,10 +104,22 @@
 {%- endmacro %}
 
 
+{#- The load that a row of the model carries, if it carries one. -#}
+{% macro written_load() -%}
+    {{ load_column(model) or 'cast(null as text)' }}
+{%- endmacro %}
+
+
+{#- Column of a node that says which load a row came with; none where there is no such column. -#}
+{% macro load_column(node) %}
+    {% do return('_dlt_load_id' if '_dlt_load_id' in node.columns else none) %}
+{% endmacro %}
+
+
 {#- dbt's own statements, after a note of the keys that they are about to write. -#}
 {% macro get_incremental_delete_insert_sql(arg_dict) %}
     {%- if notes_keys() %}
-    {{ note_unpublished_keys_sql(arg_dict['unique_key'], arg_dict['temp_relation']) }}
+    {{ note_unpublished_keys_sql(arg_dict['unique_key'], arg_dict['temp_relation'], written_load()) }}
     {%- endif %}
     {{ plan_for_written_rows() }}
     {{ adapter.dispatch('get_incremental_delete_insert_sql', 'dbt')(arg_dict) }}
@@ -112,6 +128,6 @@
 
 {#- Rows that are only added are told apart by the first column, which is the key of a mart. -#}
 {% macro get_incremental_append_sql(arg_dict) %}
-    {{ note_unpublished_keys_sql(arg_dict['dest_columns'][0].name, arg_dict['temp_relation']) }}
+    {{ note_unpublished_keys_sql(arg_dict['dest_columns'][0].name, arg_dict['temp_relation'], written_load()) }}
     {{ adapter.dispatch('get_incremental_append_sql', 'dbt')(arg_dict) }}
 {% endmacro %}
