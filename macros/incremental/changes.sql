@@ -4,10 +4,8 @@
     tested before they were published, and are again with every build of everything.
 -#}
 {% macro get_where_subquery(relation) -%}
-    {%- if changed_key(relation) is none -%}
-        {%- do return(adapter.dispatch('get_where_subquery', 'dbt')(relation)) -%}
-    {%- endif -%}
-    {%- do return(changed_rows(relation, load_column(mart_node(relation))) ~ ' as changed_rows') -%}
+    {%- set rows = changed_rows(relation, load_column(mart_node(relation))) -%}
+    {%- do return(rows if rows is string else adapter.dispatch('get_where_subquery', 'dbt')(relation)) -%}
 {%- endmacro %}
 
 
@@ -27,7 +25,7 @@
             {%- if load_column %}
             and {{ is_found_by(load_column, noted_sql(relation, 'load_id')) }}
             {%- endif %}
-    )
+    ) as changed_rows
 {%- endmacro %}
 
 

@@ -112,7 +112,7 @@
 
 {#- Column of a node that says which load a row came with; none where there is no such column. -#}
 {% macro load_column(node) %}
-    {% do return('_dlt_load_id' if '_dlt_load_id' in node.columns else none) %}
+    {% do return('_dlt_load_id' if node and '_dlt_load_id' in node.columns else none) %}
 {% endmacro %}
 
 

@@ -10,7 +10,7 @@ with landed as (
 ),
 
 facts as (
-    select feedback_id from {{ changed_rows(ref('fct_feedback')) }} as written
+    select feedback_id from {{ changed_rows(ref('fct_feedback')) }}
 )
 
 select

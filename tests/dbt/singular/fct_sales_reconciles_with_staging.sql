@@ -53,7 +53,7 @@ actual as (
         coalesce(sum(quantity), 0) as quantity,
         coalesce(sum(total_amount), 0) as total_amount,
         coalesce(sum(discount_amount), 0) as discount_amount
-    from {{ changed_rows(ref('fct_sales')) }} as written
+    from {{ changed_rows(ref('fct_sales')) }}
 )
 
 select

@@ -10,7 +10,7 @@ with landed as (
 ),
 
 facts as (
-    select ticket_id from {{ changed_rows(ref('fct_support_tickets')) }} as written
+    select ticket_id from {{ changed_rows(ref('fct_support_tickets')) }}
 )
 
 select

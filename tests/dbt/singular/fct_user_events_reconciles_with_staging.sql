@@ -10,7 +10,7 @@ with landed as (
 ),
 
 facts as (
-    select event_id from {{ changed_rows(ref('fct_user_events')) }} as written
+    select event_id from {{ changed_rows(ref('fct_user_events')) }}
 )
 
 select

@@ -8,7 +8,7 @@ with facts as (
         sum(net_amount) as net_amount,
         min(customer_key) as customer_key,
         max(customer_key) as last_customer_key
-    from {{ changed_rows(ref('fct_sales')) }} as written
+    from {{ changed_rows(ref('fct_sales')) }}
     group by order_id
 ),
 
