@@ -106,6 +106,7 @@ class Gate:
             token = look.tokens.get(parsed[0])
             if is_valid(token, parsed[1]):
                 assert token is not None
+                self._log.use(token.token_id)
                 return token, look.publication
         reason = "send a valid token: Authorization: Bearer <token>"
         raise Refused(401, reason, www_authenticate="Bearer")

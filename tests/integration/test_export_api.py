@@ -103,6 +103,24 @@ def test_only_a_valid_token_of_the_account_gets_rows(api: Api) -> None:
         assert connection.scalar(select(api_tokens.c.last_used_at)) is not None
 
 
+def test_only_a_valid_token_counts_as_used(api: Api) -> None:
+    def last_used() -> Any:
+        api.data.gate.flush()
+        with api.ledger.connect() as connection:
+            return connection.scalar(select(api_tokens.c.last_used_at))
+
+    token = api.token("metrics")
+    wrong = {"authorization": token["authorization"][:-2] + "xx"}
+    assert api.get(PATH, wrong).status_code == 401
+    assert last_used() is None
+    assert api.get(PATH, token).status_code == 403
+    used_at = last_used()
+    assert used_at is not None, "the wrong scope, but the right secret"
+    revoke_token(api.ledger, list_tokens(api.ledger)[0].token_id)
+    assert api.get(PATH, token).status_code == 401
+    assert last_used() == used_at
+
+
 def test_the_ledger_keeps_no_secret_and_compares_in_constant_time(
     api: Api, monkeypatch: pytest.MonkeyPatch
 ) -> None:
