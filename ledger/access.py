@@ -17,6 +17,8 @@ from sqlalchemy.exc import SQLAlchemyError
 from ledger.tables import access_log, api_tokens
 
 FLUSH_SECONDS = 0.1
+MOST_WAITING = 100_000
+"""So many accesses are kept while the ledger cannot be written; the oldest are lost then."""
 
 log = logging.getLogger("warehouse")
 
@@ -43,6 +45,7 @@ class AccessLog:
         self._used: dict[str, datetime] = {}
         self._lock = threading.Lock()
         self._flushing = threading.Lock()
+        self._is_failing = False
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, name="access log", daemon=True)
 
@@ -85,10 +88,14 @@ class AccessLog:
         try:
             self._write(waiting, used)
         except SQLAlchemyError:
-            log.warning("%d accesses could not be logged yet", len(waiting))
+            if not self._is_failing:
+                log.warning("%d accesses could not be logged yet", len(waiting))
+            self._is_failing = True
             with self._lock:
-                self._waiting = waiting + self._waiting
+                self._waiting = (waiting + self._waiting)[-MOST_WAITING:]
                 self._used = used | self._used
+        else:
+            self._is_failing = False
 
     def _write(self, waiting: list[Access], used: dict[str, datetime]) -> None:
         names = Access.__slots__
