@@ -7,7 +7,7 @@ at most, is written when the log is closed, and lost if the process is killed.
 import logging
 import threading
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from types import TracebackType
 from typing import Self
 
@@ -17,13 +17,15 @@ from sqlalchemy.exc import SQLAlchemyError
 from ledger.tables import access_log, api_tokens
 
 FLUSH_SECONDS = 0.1
+MOST_WAITING = 100_000
+"""So many accesses are kept while the ledger cannot be written; the oldest are lost then."""
 
 log = logging.getLogger("warehouse")
 
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """One answered request; without a token it was refused."""
+    """One answered request; the token is the one that was named, valid or not."""
 
     token_id: str | None
     path: str
@@ -40,7 +42,10 @@ class AccessLog:
     def __init__(self, ledger: Engine) -> None:
         self._ledger = ledger
         self._waiting: list[Access] = []
+        self._used: dict[str, datetime] = {}
         self._lock = threading.Lock()
+        self._flushing = threading.Lock()
+        self._is_failing = False
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, name="access log", daemon=True)
 
@@ -63,30 +68,46 @@ class AccessLog:
         with self._lock:
             self._waiting.append(access)
 
+    def use(self, token_id: str) -> None:
+        """Note that a token was shown to be valid just now."""
+        with self._lock:
+            self._used[token_id] = datetime.now(UTC)
+
     def flush(self) -> None:
         """Write what waits; kept for the next time when the ledger cannot be written."""
+        # Whoever flushes finds what another took before written, too.
+        with self._flushing:
+            self._flush()
+
+    def _flush(self) -> None:
         with self._lock:
             waiting, self._waiting = self._waiting, []
-        if not waiting:
+            used, self._used = self._used, {}
+        if not waiting and not used:
             return
         try:
-            self._write(waiting)
+            self._write(waiting, used)
         except SQLAlchemyError:
-            log.warning("%d accesses could not be logged yet", len(waiting))
+            if not self._is_failing:
+                log.warning("%d accesses could not be logged yet", len(waiting))
+            self._is_failing = True
             with self._lock:
-                self._waiting = waiting + self._waiting
+                self._waiting = (waiting + self._waiting)[-MOST_WAITING:]
+                self._used = used | self._used
+        else:
+            self._is_failing = False
 
-    def _write(self, waiting: list[Access]) -> None:
+    def _write(self, waiting: list[Access], used: dict[str, datetime]) -> None:
         names = Access.__slots__
         values = [{name: getattr(one, name) for name in names} for one in waiting]
-        used = {one.token_id: one.accessed_at for one in waiting if one.token_id is not None}
         change = (
             update(api_tokens)
             .where(api_tokens.c.token_id == bindparam("used_id"))
             .values(last_used_at=bindparam("used_at"))
         )
         with self._ledger.begin() as connection:
-            connection.execute(insert(access_log), values)
+            if values:
+                connection.execute(insert(access_log), values)
             if used:
                 rows = [{"used_id": id, "used_at": at} for id, at in used.items()]
                 connection.execute(change, rows)

@@ -7,7 +7,7 @@ that comes and goes makes a message that says so, and then none until it has bee
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
-from sqlalchemy import Connection, RowMapping, insert, select, update
+from sqlalchemy import Connection, RowMapping, func, insert, select, update
 
 from ledger.tables import alerts
 
@@ -36,7 +36,7 @@ def raise_alerts(
     `well_since` is since when what is well now has been so.
     """
     said = []
-    newest = _newest(connection)
+    newest = {row["root_cause"]: row["kind"] for row in newest_alerts(connection)}
     for cause in sorted(faults.keys() | newest.keys()):
         kind = newest.get(cause)
         if cause in faults:
@@ -69,9 +69,11 @@ def raise_alerts(
     return said
 
 
-def _newest(connection: Connection) -> dict[str, str]:
-    query = select(alerts.c.root_cause, alerts.c.kind).order_by(alerts.c.alert_id)
-    return dict(connection.execute(query).tuples().all())
+def newest_alerts(connection: Connection) -> list[RowMapping]:
+    """What was last said of each root cause; of several channels, one row."""
+    newest = select(func.max(alerts.c.alert_id)).group_by(alerts.c.root_cause)
+    query = select(alerts).where(alerts.c.alert_id.in_(newest))
+    return list(connection.execute(query).mappings())
 
 
 def _problems(connection: Connection, cause: str, since: datetime) -> int:

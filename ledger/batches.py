@@ -132,6 +132,6 @@ def land_again(ledger: Engine, batch_ids: Iterable[str]) -> int:
             events += connection.execute(
                 update(inbox)
                 .where(inbox.c.batch_id == batch_id, inbox.c.status == "landed")
-                .values(status="waiting", landed_at=None)
+                .values(status="waiting", landed_at=None, waiting_since=now())
             ).rowcount
     return events

@@ -42,16 +42,20 @@ def _create_engine(settings: Settings) -> Engine:
     url = settings.ledger_url
     if url.get_backend_name() != "sqlite":
         engine = create_engine(url, pool_pre_ping=True)
-        event.listen(engine, "connect", _set_lock_timeout)
+        event.listen(engine, "connect", _prepare_session)
         return engine
     engine = create_engine(url, connect_args={"timeout": LOCK_SECONDS})
     event.listen(engine, "connect", _set_pragmas)
     return engine.execution_options(schema_translate_map={SCHEMA: None})
 
 
-def _set_lock_timeout(connection: Any, _record: object) -> None:
-    """Without a limit a lock that nobody gives back would silence the checks too."""
+def _prepare_session(connection: Any, _record: object) -> None:
+    """Days are those of UTC, whatever the server's zone: SQLite knows no other.
+
+    Without a limit a lock that nobody gives back would silence the checks too.
+    """
     with connection.cursor() as cursor:
+        cursor.execute("set time zone 'UTC'")
         cursor.execute(f"set lock_timeout = {int(LOCK_SECONDS * 1000)}")
     connection.commit()
 

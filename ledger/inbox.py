@@ -23,6 +23,8 @@ from ledger.tables import inbox
 KEEP_DAYS = 30
 KEEP_BODY_DAYS = 7
 WAITING = inbox.c.status == "waiting"
+WAITING_SINCE = func.coalesce(inbox.c.waiting_since, inbox.c.received_at)
+"""An event waits from its receipt, but for one that came back from a letter or a lost raw."""
 _row = attrgetter(*KEPT)
 
 

@@ -11,6 +11,7 @@ from sqlalchemy import Connection, Engine, insert, select
 
 from ledger.dead_letters import begin_replay, fail_replay
 from ledger.inbox import Event, event_row
+from ledger.runs import now
 from ledger.tables import dead_letters, inbox
 
 
@@ -48,6 +49,7 @@ def replay(ledger: Engine, id: str, event: Event, *, by_id: bool) -> Replayed:
         if event.error is None:
             begin_replay(connection, id, "replayed")
             row = event_row(event) | {"event_id": _free_id(connection, event, id)}
+            row["waiting_since"] = now()
             connection.execute(insert(inbox).values(row))
             return Replayed(id, Replay.WAITING)
         begin_replay(connection, id, "open")

@@ -1,14 +1,15 @@
 """Retention of the ledger: how long what is told is kept.
 
 The law received = landed + duplicate + dead + waiting holds over what is left: a row of `sync_log`
-that goes takes its four figures with it. What waits, open letters, the version that readers see and
-the newest verdict of every rule are never touched.
+that goes takes its four figures with it. What waits, open letters, the version that readers see,
+the newest verdict of every rule and what was last said of every root cause are never touched.
 """
 
 from datetime import datetime, timedelta
 
 from sqlalchemy import ColumnElement, Connection, Table, delete, func, select
 
+from ledger.alerts import newest_alerts
 from ledger.publications import current_publication
 from ledger.quality import newest_results
 from ledger.tables import (
@@ -44,6 +45,8 @@ def outdated(connection: Connection, at: datetime) -> dict[Table, ColumnElement[
     current = current_publication(connection)
     version = current.version if current else 0
     newest = [row["since"] for row in newest_results(connection)]
+    # A fault may last for longer: without its row it would be told again, and its end never.
+    last_said = [row["alert_id"] for row in newest_alerts(connection)]
     old_publications = (publications.c.created_at < limit["publications"]) & (
         publications.c.version != version
     )
@@ -58,7 +61,7 @@ def outdated(connection: Connection, at: datetime) -> dict[Table, ColumnElement[
         publications: old_publications,
         quality_results: (quality_results.c.checked_at < limit["quality_results"])
         & quality_results.c.since.not_in(newest),
-        alerts: alerts.c.created_at < limit["alerts"],
+        alerts: (alerts.c.created_at < limit["alerts"]) & alerts.c.alert_id.not_in(last_said),
         # Others wait for somebody to decide, or are part of the balance.
         dead_letters: (dead_letters.c.status == "closed")
         & (dead_letters.c.first_seen_at < limit["dead_letters"]),

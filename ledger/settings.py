@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError
+from sqlalchemy.engine import URL
 
 from ledger.errors import SettingsError
+from ledger.postgres_url import postgres_parameters, read_postgres_url
 
 TargetName = Literal["local", "prod"]
 
@@ -57,16 +57,9 @@ class Settings:
         return URL.create("sqlite", database=str(self.home / "ledger.sqlite"))
 
     def postgres_parameters(self) -> dict[str, Any]:
-        """host, port, user, password and dbname; the host may be a socket directory."""
-        url = self.postgres_url
-        assert url is not None
-        return {
-            "host": url.host or str(url.query.get("host") or "localhost"),
-            "port": url.port or 5432,
-            "user": url.username or "postgres",
-            "password": url.password or "",
-            "dbname": url.database,
-        }
+        """What libpq is given: host, port, user, password, dbname, and the URL's options."""
+        assert self.postgres_url is not None
+        return postgres_parameters(self.postgres_url)
 
     @property
     def engine_name(self) -> str:
@@ -102,16 +95,4 @@ def _postgres_url() -> URL:
             "WAREHOUSE_TARGET is `prod` but WAREHOUSE_POSTGRES_URL is not set; "
             "set it to postgresql://user:password@host:5432/database"
         )
-    try:
-        url = make_url(text)
-    except (ArgumentError, ValueError) as error:
-        raise SettingsError(
-            "WAREHOUSE_POSTGRES_URL cannot be read as an address; "
-            "expected postgresql://user:password@host:5432/database"
-        ) from error
-    if url.get_backend_name() not in ("postgresql", "postgres") or not url.database:
-        raise SettingsError(
-            f"WAREHOUSE_POSTGRES_URL names {url.get_backend_name()!r} database {url.database!r}; "
-            "expected postgresql://user:password@host:5432/database"
-        )
-    return url
+    return read_postgres_url(text)

@@ -114,6 +114,7 @@ inbox = Table(
     Column("attempts", Integer, nullable=False, default=0),
     Column("next_attempt_at", UtcDateTime),
     Column("error", Text),
+    Column("waiting_since", UtcDateTime),
     UniqueConstraint("source", "event_id", name="uq_inbox_source_event_id"),
     Index(
         "ix_inbox_waiting",

@@ -13,7 +13,7 @@ from typing import Any
 
 import httpx
 import pybreaker
-from pyrate_limiter import Duration, Limiter, Rate
+from pyrate_limiter import Duration, InMemoryBucket, Limiter, Rate
 from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_after_attempt
 
 from ledger.errors import CircuitOpen, SourceRefused, SourceUnavailable
@@ -30,6 +30,8 @@ REFUSALS = {
 }
 MAX_SAME_URL = 3
 MAX_EMPTY_PAGES = 100
+_buckets: dict[tuple[str, str, int], InMemoryBucket] = {}
+"""A source's requests of the last minute: its limit holds over all syncs of this process."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +65,7 @@ class ApiClient:
             throw_new_error_on_trip=False,
             state_storage=storage,
         )
-        self._limiter = Limiter(Rate(source.requests_per_minute, Duration.MINUTE))
+        self._limiter = Limiter(_bucket(source))
         self._http = httpx.Client(
             timeout=source.timeout_seconds,
             headers={"authorization": f"Bearer {source.api_token}", "accept": "application/json"},
@@ -184,6 +186,12 @@ class ApiClient:
             f"source {self._source.name}: {_place(url)}: status {status}: {hint} "
             f"(SOURCES__{self._source.name.upper()}__... or .dlt/)"
         )
+
+
+def _bucket(source: ApiSource) -> InMemoryBucket:
+    limit = source.requests_per_minute
+    key = (source.name, source.base_url, limit)
+    return _buckets.setdefault(key, InMemoryBucket([Rate(limit, Duration.MINUTE)]))
 
 
 def _retry_after(value: str | None) -> float | None:

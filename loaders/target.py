@@ -34,12 +34,7 @@ class Target:
                 DuckDbCredentials(str(self._settings.warehouse_path), global_config={"threads": 1}),
                 loader_parallelism_strategy="sequential",
             )
-        credentials = self._settings.postgres_parameters()
-        # A socket directory is a host that a URL can hold only quoted.
-        credentials["host"] = quote(str(credentials["host"]), safe="")
-        credentials["username"] = credentials.pop("user")
-        credentials["database"] = credentials.pop("dbname")
-        return Postgres(credentials)
+        return Postgres(_credentials(self._settings.postgres_parameters()))
 
     @property
     def file_format(self) -> Literal["parquet", "csv"]:
@@ -140,3 +135,21 @@ class Target:
                 return list(cursor.fetchall())
         finally:
             connection.close()
+
+
+def _credentials(options: dict[str, Any]) -> dict[str, Any]:
+    """libpq's parameters as dlt names them: the options below `query`.
+
+    A socket directory is a host that a URL can hold only quoted.
+    """
+    credentials: dict[str, Any] = {
+        "host": quote(str(options.pop("host")), safe=""),
+        "port": options.pop("port"),
+        "username": options.pop("user"),
+        "password": options.pop("password"),
+        "database": options.pop("dbname"),
+    }
+    if "connect_timeout" in options:
+        # dlt would put its own in the place of the query's.
+        credentials["connect_timeout"] = int(options.pop("connect_timeout"))
+    return credentials | {"query": options}

@@ -24,6 +24,12 @@ PROJECT = Path(__file__).parents[1]
 FAILED = ("error", "fail", "runtime error", "partial success")
 NODE_EVENTS = ("LogModelResult", "LogTestResult", "LogSeedResult", "LogSnapshotResult")
 NodeDone = Callable[[str, int, int], None]
+PROFILE_PARAMETERS = (
+    *("host", "port", "user", "password", "dbname"),
+    *("sslmode", "sslrootcert", "sslcert", "sslkey"),
+    *("connect_timeout", "keepalives_idle", "application_name"),
+)
+"""What `profiles.example.yml` reads from variables `WAREHOUSE_POSTGRES_…`."""
 BEHAVIOR_FLAGS = tuple(DEFAULT_BASE_BEHAVIOR_FLAGS)
 """What dbt begins with."""
 manifests: dict[tuple[str, str], Any] = {}
@@ -192,7 +198,10 @@ def _environment(settings: Settings) -> dict[str, str]:
     }
     if settings.postgres_url is not None:
         for name, value in settings.postgres_parameters().items():
-            values[f"WAREHOUSE_POSTGRES_{name.upper()}"] = str(value)
+            # What dbt's profile cannot say, libpq takes from variables of its own.
+            known = name in PROFILE_PARAMETERS
+            key = f"WAREHOUSE_POSTGRES_{name}" if known else f"PG{name.replace('_', '')}"
+            values[key.upper()] = str(value)
     return values
 
 

@@ -19,7 +19,7 @@ from ledger.errors import NotFoundError, NotPublishedError, RequestError
 from ledger.export_jobs import find_job
 from ledger.tokens import Token
 from serving.exports import COMPRESSIONS, ExportRequest
-from serving.gate import NOT_PUBLISHED, RETRY_SECONDS, Gate, Refused
+from serving.gate import NOT_PUBLISHED, RETRY_SECONDS, Gate, Refused, asking_the_database
 from serving.spool import Production, Spool, SpoolFullError
 
 CHUNK = 1 << 18
@@ -72,7 +72,8 @@ class ExportApi:
         """How far an export is."""
         try:
             token, _ = await self._gate.admit(_authorization(request), "export")
-            job = await run_in_threadpool(find_job, self._ledger, job_id)
+            with asking_the_database():
+                job = await run_in_threadpool(find_job, self._ledger, job_id)
             if job is None or not _may_see(token, job["account_id"]):
                 raise Refused(404, f"no export job {job_id!r}")
         except Refused as error:
@@ -96,7 +97,8 @@ class ExportApi:
         compression = _SUFFIXES.get(packed, packed) or None
         try:
             wanted = ExportRequest(dataset, account_id, form, compression, guard_formulas)
-            return wanted, await run_in_threadpool(self._spool.open, wanted)
+            with asking_the_database():
+                return wanted, await run_in_threadpool(self._spool.open, wanted)
         except NotFoundError as error:
             raise Refused(404, str(error)) from error
         except RequestError as error:

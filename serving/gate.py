@@ -1,21 +1,29 @@
 """Who may pass: a bearer token ─▶ the token and the version of this moment, or a refusal.
 
 401 without a valid token, 429 beyond its limit, 403 without the scope. Another account's data is
-404, as is an account that does not exist: see `serving.datasets`. Every answer is logged.
+404, as is an account that does not exist: see `serving.datasets`. A database that is down is 503,
+whether a token or a figure is asked of it. Every answer is logged.
 """
 
+import logging
 import math
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from types import TracebackType
 from typing import Self
 
+import duckdb
+import psycopg2
 from limits import RateLimitItemPerMinute
 from limits.storage import MemoryStorage
 from limits.strategies import FixedWindowRateLimiter
 from sqlalchemy import Engine
+from sqlalchemy.exc import SQLAlchemyError
 
 from ledger.access import Access, AccessLog
+from ledger.errors import TargetError
 from ledger.publications import Publication
 from ledger.settings import Settings
 from ledger.tokens import Token, is_valid, parse_token
@@ -23,7 +31,14 @@ from serving.freshness import Freshness
 
 BEARER = "bearer "
 NOT_PUBLISHED = "nothing is published yet; try again later"
+OUT_OF_REACH = "the database cannot be reached; try again later"
 RETRY_SECONDS = 5
+_FAULTS = (
+    *(TargetError, SQLAlchemyError, duckdb.OperationalError),
+    *(psycopg2.OperationalError, psycopg2.InterfaceError),
+)
+
+log = logging.getLogger("warehouse")
 
 
 class Refused(Exception):
@@ -33,6 +48,21 @@ class Refused(Exception):
         super().__init__(reason)
         self.status = status
         self.headers = {name.replace("_", "-"): value for name, value in headers.items()}
+
+
+@contextmanager
+def asking_the_database() -> Iterator[None]:
+    """What is at fault is for the log: a client is told to try again, and no address.
+
+    Raises:
+        Refused: 503.
+    """
+    try:
+        yield
+    except _FAULTS as error:
+        reason = str(error).strip().partition("\n")[0]
+        log.error("the database cannot be reached: %s: %s", type(error).__name__, reason)
+        raise Refused(503, OUT_OF_REACH, retry_after=str(RETRY_SECONDS)) from error
 
 
 class Gate:
@@ -60,7 +90,7 @@ class Gate:
         """The token and the version that is published now.
 
         Raises:
-            Refused: 401, 429, 403, or 503 while nothing is published.
+            Refused: 401, 429, 403, or 503 while nothing is published or the database is down.
         """
         token, publication = await self._identify(authorization)
         self._limit(token)
@@ -74,7 +104,7 @@ class Gate:
         """Whether a token is valid and has a scope.
 
         Raises:
-            Refused: 401 or 429.
+            Refused: 401, 429, or 503 while the database is down.
         """
         token, _ = await self._identify(authorization)
         self._limit(token)
@@ -102,10 +132,12 @@ class Gate:
     async def _identify(self, authorization: str) -> tuple[Token, Publication | None]:
         parsed = parse_token(_bearer(authorization))
         if parsed is not None:
-            look = await self._freshness.look(parsed[0])
+            with asking_the_database():
+                look = await self._freshness.look(parsed[0])
             token = look.tokens.get(parsed[0])
             if is_valid(token, parsed[1]):
                 assert token is not None
+                self._log.use(token.token_id)
                 return token, look.publication
         reason = "send a valid token: Authorization: Bearer <token>"
         raise Refused(401, reason, www_authenticate="Bearer")

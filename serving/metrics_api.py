@@ -16,11 +16,11 @@ from urllib.parse import parse_qsl, unquote
 import msgspec
 from starlette.types import Receive, Scope, Send
 
-from ledger.errors import NotFoundError, NotPublishedError, RequestError, TargetError
+from ledger.errors import NotFoundError, NotPublishedError, RequestError
 from ledger.publications import Publication
 from ledger.tokens import Token
 from serving.cache import AnswerCache, Kept
-from serving.gate import RETRY_SECONDS, Gate, Refused
+from serving.gate import RETRY_SECONDS, Gate, Refused, asking_the_database
 from serving.metrics import compute, key_of
 from serving.pool import SIZE, ReaderPool
 from serving.semantic import MEMBER, Filter, MetricQuery, SemanticFile, SemanticLayer
@@ -81,12 +81,13 @@ class MetricsApi:
             if not name:
                 return 200, _ENCODER.encode(_catalogue(layer)), {}
             query = _limited(layer, _query(name, scope["query_string"].decode("latin-1")), token)
-            kept = await self._kept(layer, query, publication)
+            with asking_the_database():
+                kept = await self._kept(layer, query, publication)
         except NotFoundError as error:
             raise Refused(404, str(error)) from error
         except RequestError as error:
             raise Refused(400, str(error)) from error
-        except (NotPublishedError, TargetError) as error:
+        except NotPublishedError as error:
             raise Refused(503, str(error), retry_after=str(RETRY_SECONDS)) from error
         sent = {
             "etag": kept.tag,

@@ -8,6 +8,7 @@ the next request, until their bytes are more than the limit: the longest unused 
 
 import hashlib
 import json
+import logging
 import shutil
 import threading
 import time
@@ -30,6 +31,8 @@ MAX_WAITING = 8
 IN_USE_SECONDS = 60
 MAX_BYTES = 20 * 1024**3
 MANIFEST = "manifest.json"
+
+log = logging.getLogger("warehouse")
 
 
 class SpoolFullError(WarehouseError):
@@ -149,6 +152,7 @@ class Spool:
                 production.manifest = manifest
             except Exception as error:
                 production.error = str(error) or type(error).__name__
+                log.error("export %s failed: %s", export.key, production.error)
                 job.failed(production.error)
 
     def _make_room(self) -> None:

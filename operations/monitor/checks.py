@@ -15,6 +15,7 @@ from sqlalchemy import Connection, Engine, func, select
 from ledger.alerts import GIVE_UP_AFTER
 from ledger.balance import balances
 from ledger.dead_letters import QUALITY
+from ledger.inbox import WAITING, WAITING_SINCE
 from ledger.publications import REJECTED, current_publication
 from ledger.quality import ERROR, PASSED, newest_results
 from ledger.settings import Settings
@@ -106,8 +107,7 @@ def evaluate(context: Context) -> list[Check]:
 
 
 def _inbox(context: Context) -> list[Check]:
-    waiting = inbox.c.status == "waiting"
-    query = select(func.count(), func.min(inbox.c.received_at)).where(waiting)
+    query = select(func.count(), func.min(WAITING_SINCE)).where(WAITING)
     number, oldest = context.connection.execute(query).one()
     lag = context.minutes_since(oldest)
     advice = f"{number:,} events wait; is `warehouse serve` running, and what does its log say?"

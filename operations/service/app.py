@@ -10,6 +10,7 @@ does. All else is FastAPI's.
 
 import asyncio
 import hmac
+import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -37,6 +38,7 @@ from serving.metrics_api import METRICS
 WEBHOOKS = "/webhooks/"
 RETRY_SECONDS = "5"
 _ENCODER = msgspec.json.Encoder()
+log = logging.getLogger("warehouse")
 Answer = tuple[int, dict[str, Any]]
 
 
@@ -109,6 +111,7 @@ class Application:
         except QueueFullError as error:
             raise _Refused(429, "too many events wait to be landed; send it again later") from error
         except SQLAlchemyError as error:
+            _log_fault(error)
             raise _Refused(503, "the event could not be stored; send it again later") from error
 
     async def _body(self, headers: dict[str, str], receive: Receive) -> bytes:
@@ -137,12 +140,13 @@ class Application:
             raise _Refused(408, "the body took too long") from error
 
     async def trigger_sync(self, name: str, authorization: str) -> Answer:
-        """Ask the worker for a sync of one source."""
-        try:
-            if not await self._may_sync(authorization):
-                return 403, {"error": "the token has no scope 'sync'"}
-        except Refused as error:
-            return error.status, {"error": str(error)}
+        """Ask the worker for a sync of one source.
+
+        Raises:
+            Refused: 401, 429 or 503, as `Gate.may`.
+        """
+        if not await self._may_sync(authorization):
+            return 403, {"error": "the token has no scope 'sync'"}
         if name not in SOURCES:
             return 404, {"error": f"no source {name!r}"}
         try:
@@ -184,10 +188,14 @@ def create_app(application: Application) -> ASGIApp:
     async def trigger_sync(source: str, request: Request) -> Response:
         """Sync one source with the next cycle."""
         authorization = request.headers.get("authorization", "")
-        status, answer = await application.trigger_sync(source, authorization)
+        headers: dict[str, str] = {}
+        try:
+            status, answer = await application.trigger_sync(source, authorization)
+        except Refused as error:
+            status, answer, headers = error.status, {"error": str(error)}, error.headers
         if application.data is not None:
             application.data.gate.note(request.url.path, status, authorization)
-        return _json(status, answer)
+        return _json(status, answer, headers)
 
     _add_probes(api, application)
     if application.data is not None:
@@ -224,12 +232,19 @@ def _add_probes(api: FastAPI, application: Application) -> None:
         """Figures for Prometheus."""
         try:
             return Response(metrics(application.ledger), media_type=CONTENT_TYPE)
-        except SQLAlchemyError:
-            return _json(503, {"error": "the ledger cannot be read"})
+        except SQLAlchemyError as error:
+            _log_fault(error)
+            answer = {"error": "the ledger cannot be read"}
+            return _json(503, answer, {"retry-after": RETRY_SECONDS})
 
 
-def _json(status: int, answer: dict[str, Any]) -> Response:
-    return Response(_ENCODER.encode(answer), status, media_type="application/json")
+def _log_fault(error: SQLAlchemyError) -> None:
+    reason = str(error).strip().partition("\n")[0]
+    log.error("the ledger cannot be reached: %s", reason)
+
+
+def _json(status: int, answer: dict[str, Any], headers: dict[str, str] | None = None) -> Response:
+    return Response(_ENCODER.encode(answer), status, headers, "application/json")
 
 
 def _answer(event: Event, outcome: Outcome) -> Answer:

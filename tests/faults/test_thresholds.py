@@ -121,11 +121,15 @@ def runs(failed: int) -> Rows:
     ]
 
 
+REPLAYED = {"event_id": "replayed", "received_at": ago(days=30)}
 RUN: Rows = [(pipeline_runs, {})]
 # By threshold: what lies on it, and what lies beyond.
 EDGES: dict[str, tuple[Rows, Rows]] = {
     "webhook_lag": (
-        [(inbox, {"received_at": ago(minutes=5)})],
+        [
+            (inbox, {"received_at": ago(minutes=5)}),
+            (inbox, REPLAYED | {"waiting_since": ago(minutes=5)}),
+        ],
         [(inbox, {"received_at": ago(minutes=5, seconds=1)})],
     ),
     "queue_depth": (many(inbox, "event_id", 8), many(inbox, "event_id", 9)),

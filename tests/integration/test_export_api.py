@@ -9,6 +9,7 @@ import httpx
 import pytest
 from sqlalchemy import Engine, select
 from starlette.testclient import TestClient
+from support.outage import outage
 from support.published import execute, publish
 
 from ledger.engine import open_ledger
@@ -101,6 +102,24 @@ def test_only_a_valid_token_of_the_account_gets_rows(api: Api) -> None:
     assert [status for _, _, status, _ in logged].count(401) == 5
     with api.ledger.connect() as connection:
         assert connection.scalar(select(api_tokens.c.last_used_at)) is not None
+
+
+def test_only_a_valid_token_counts_as_used(api: Api) -> None:
+    def last_used() -> Any:
+        api.data.gate.flush()
+        with api.ledger.connect() as connection:
+            return connection.scalar(select(api_tokens.c.last_used_at))
+
+    token = api.token("metrics")
+    wrong = {"authorization": token["authorization"][:-2] + "xx"}
+    assert api.get(PATH, wrong).status_code == 401
+    assert last_used() is None
+    assert api.get(PATH, token).status_code == 403
+    used_at = last_used()
+    assert used_at is not None, "the wrong scope, but the right secret"
+    revoke_token(api.ledger, list_tokens(api.ledger)[0].token_id)
+    assert api.get(PATH, token).status_code == 401
+    assert last_used() == used_at
 
 
 def test_the_ledger_keeps_no_secret_and_compares_in_constant_time(
@@ -228,3 +247,57 @@ def test_nothing_published_yet_is_said(settings: Settings) -> None:
             answer = client.get(PATH, headers={"authorization": f"Bearer {text}"})
     ledger.dispose()
     assert (answer.status_code, answer.headers["retry-after"]) == (503, "5")
+
+
+def test_a_database_that_is_down_is_said_logged_and_passes(
+    api: Api, settings: Settings, caplog: pytest.LogCaptureFixture
+) -> None:
+    token = api.token("admin")
+    assert api.get(PATH, token).status_code == 200
+    before = len(api.logged())
+    paths = [PATH, f"{PATH}/manifest", "/exports/jobs/any"]
+    with outage(settings):
+        answers = [api.get(path, token) for path in paths]
+        answers.append(api.client.post("/sync/crm", headers=token))
+        said = caplog.text
+        if settings.postgres_url is not None:
+            figures = api.client.get("/metrics")
+            assert (figures.status_code, figures.headers["retry-after"]) == (503, "5")
+            assert "the ledger cannot be reached: " in caplog.text
+    for answer in answers:
+        assert (answer.status_code, answer.headers["retry-after"]) == (503, "5")
+        assert answer.json() == {"error": "the database cannot be reached; try again later"}
+    assert said.count("the database cannot be reached: OperationalError") == len(answers)
+    assert api.get(PATH, token).status_code == 200
+    logged = [(path, status) for path, _, status, _ in api.logged()[before:]]
+    assert logged == [*((path, 503) for path in (*paths, "/sync/crm")), (PATH, 200)]
+
+
+def test_a_long_outage_costs_old_accesses_and_not_the_memory(
+    api: Api,
+    settings: Settings,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setattr("ledger.access.MOST_WAITING", 3)
+    before = len(api.logged())
+    with outage(settings):
+        for number in range(5):
+            api.get(f"/accounts/{number}/exports/dim_company.csv", {})
+            api.data.gate.flush()
+    kept = [path.split("/")[2] for path, *_ in api.logged()[before:]]
+    assert kept == ["2", "3", "4"]
+    assert caplog.text.count("could not be logged yet") == 1
+
+
+@pytest.mark.parametrize("settings", ["duckdb"], indirect=True)
+def test_marts_that_cannot_be_opened_are_no_bare_error(
+    api: Api, settings: Settings, caplog: pytest.LogCaptureFixture
+) -> None:
+    token = api.token()
+    assert api.get("/accounts/a9/exports/dim_company.csv", token).status_code == 404
+    settings.published_path.resolve().write_bytes(b"no database")
+    answer = api.get(PATH, token)
+    assert (answer.status_code, answer.headers["retry-after"]) == (503, "5")
+    assert str(settings.home) not in answer.text
+    assert "cannot open the published marts" in caplog.text

@@ -7,6 +7,7 @@ from sqlalchemy import Connection, Table, insert, select, update
 from support.push import assert_balanced
 from support.warehouse import Warehouse
 
+from ledger.alerts import raise_alerts
 from ledger.balance import add_to_totals
 from ledger.dead_letters import QUALITY, STATUSES
 from ledger.inbox import waiting_count
@@ -126,6 +127,20 @@ def test_the_newest_verdict_of_a_rule_and_the_run_of_a_kept_sync_stay(
     left = count(warehouse)
     assert (left["quality_results"], left["sync_log"], left["model_runs"]) == (1, 1, 0)
     assert left["pipeline_runs"] == 2, "that of the sync, and that of the maintenance"
+
+
+def test_a_fault_that_lasts_is_not_told_again_and_its_end_is(warehouse: Warehouse) -> None:
+    at, faults = now(), {"disk": "full", "source:crm": "down"}
+    with warehouse.ledger.begin() as connection:
+        raise_alerts(connection, {"disk": "full"}, {}, ["a", "b"], at - (LONG_AGO + 2) * DAY)
+        raise_alerts(connection, {}, {}, ["a", "b"], at - (LONG_AGO + 1) * DAY)
+        raise_alerts(connection, faults, {}, ["a", "b"], at - LONG_AGO * DAY)
+    gone = maintain(warehouse.settings, dry_run=False)["ledger"]
+    assert gone["alerts"] == 6, "of eight rows the newest of each root cause stays"
+    with warehouse.ledger.begin() as connection:
+        assert raise_alerts(connection, faults, {}, ["a", "b"], at) == []
+        said = raise_alerts(connection, {}, {}, ["a", "b"], at)
+    assert said == ["disk: well again", "source:crm: well again"]
 
 
 def test_events_that_wait_stay_and_those_that_landed_go_and_still_count(

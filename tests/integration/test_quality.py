@@ -10,7 +10,7 @@ from pathlib import Path
 
 import duckdb
 import pytest
-from sqlalchemy import URL, insert
+from sqlalchemy import URL, Connection, insert
 from support.good_data import AS_OF, GoodWarehouse
 from support.spoiling import (
     FORMER_DAYS,
@@ -337,27 +337,23 @@ def test_nothing_is_sent_said_or_left_behind(
     assert list(tmp_path.iterdir()) == []
 
 
+def record_sync(connection: Connection, id: int, ended: datetime, rows: int, status: str) -> None:
+    """A sync of orders in the ledger, and its run."""
+    run = {"run_id": str(id), "started_at": ended, "status": status}
+    connection.execute(
+        insert(pipeline_runs).values(command="run", target="local", host="h", pid=1, **run)
+    )
+    sync = {"source": "commerce", "entity": "orders", "mode": "incremental"}
+    connection.execute(insert(sync_log).values(finished_at=ended, landed=rows, **sync, **run))
+
+
 def test_history_is_read_from_the_ledger(settings: Settings) -> None:
     ledger = open_ledger(settings)
     now = datetime(2026, 3, 20, 12, tzinfo=UTC)
     with ledger.begin() as connection:
         for day, rows in enumerate((5, 100, 300, 200, 10_000)):
             ended = now - day * DAY - timedelta(hours=1)
-            run = {"run_id": str(day), "started_at": ended, "status": "succeeded"}
-            connection.execute(
-                insert(pipeline_runs).values(command="run", target="local", host="h", pid=1, **run)
-            )
-            run["status"] = "succeeded" if day != 4 else "failed"
-            connection.execute(
-                insert(sync_log).values(
-                    source="commerce",
-                    entity="orders",
-                    mode="incremental",
-                    finished_at=ended,
-                    landed=rows,
-                    **run,
-                )
-            )
+            record_sync(connection, day, ended, rows, "succeeded" if day != 4 else "failed")
         for version, (age, rows) in enumerate(((50, 900), (30, 1000), (2, 990), (1, 980)), start=1):
             publication = Publication(version, now, now - timedelta(hours=age))
             record_publication(connection, "run", publication, {"core.fct_sales": rows})
@@ -366,3 +362,20 @@ def test_history_is_read_from_the_ledger(settings: Settings) -> None:
     assert history.published_rows == {"core.fct_sales": 1000}
     assert history.synced_at == {"raw.commerce__orders": now - timedelta(hours=1)}
     assert history.usual == {"raw.commerce__orders": Usual(200, 3)}
+
+
+def test_a_usual_day_is_one_of_utc(settings: Settings) -> None:
+    ledger = open_ledger(settings)
+    if settings.postgres_url is not None:
+        name = settings.postgres_url.database
+        with ledger.begin() as connection:
+            zone = f"alter database {name} set timezone to 'America/New_York'"
+            connection.exec_driver_sql(zone)
+        ledger.dispose()
+    with ledger.begin() as connection:
+        for hour in (1, 12, 23):
+            ended = datetime(2026, 3, 19, hour, tzinfo=UTC)
+            record_sync(connection, hour, ended, 100, "succeeded")
+    history = read_history(ledger, datetime(2026, 3, 20, 12, tzinfo=UTC))
+    ledger.dispose()
+    assert history.usual == {"raw.commerce__orders": Usual(300, 1)}

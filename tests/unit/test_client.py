@@ -18,7 +18,7 @@ from ledger.errors import CircuitOpen, SourceError, SourceRefused, SourceUnavail
 from ledger.runs import now
 from ledger.settings import Settings
 from ledger.tables import circuit_breakers
-from loaders.client import ApiClient, _retry_after
+from loaders.client import ApiClient, _bucket, _retry_after
 from loaders.contracts import entities_of
 from loaders.sources.base import ApiSource
 
@@ -284,8 +284,25 @@ def test_a_refusal_does_not_open_the_breaker(ask: Ask, breaker: Callable[[], Any
     assert breaker()["state"] == "closed"
 
 
-def test_requests_are_spaced(ledger: Engine) -> None:
-    source = ApiSource("crm", entities_of("crm"), BASE, TOKEN, requests_per_minute=3)
-    with ApiClient(source, LedgerBreakerStorage(ledger, "crm")) as client:
-        assert all(client._limiter.try_acquire("crm", blocking=False) for _ in range(3))
-        assert not client._limiter.try_acquire("crm", blocking=False)
+def test_requests_are_spaced_over_all_syncs_of_a_source(ledger: Engine) -> None:
+    def allowed(name: str, base_url: str, tries: int) -> int:
+        source = ApiSource(name, entities_of("crm"), base_url, TOKEN, requests_per_minute=3)
+        with ApiClient(source, LedgerBreakerStorage(ledger, name)) as client:
+            return sum(client._limiter.try_acquire(name, blocking=False) for _ in range(tries))
+
+    assert [allowed("crm", "https://spaced.example", 2) for _ in range(3)] == [2, 1, 0]
+    assert allowed("support", "https://spaced.example", 4) == 3, "each source has its own"
+    assert allowed("crm", "https://elsewhere.example", 4) == 3
+
+
+def test_what_was_asked_a_minute_ago_counts_no_more(
+    ledger: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = ApiSource("crm", entities_of("crm"), "https://old.example", TOKEN)
+    bucket = _bucket(source)
+    later = bucket.now() + 61_000
+    for _ in range(2):
+        with ApiClient(source, LedgerBreakerStorage(ledger, "crm")) as client:
+            assert all(client._limiter.try_acquire("crm", blocking=False) for _ in range(600))
+            assert not client._limiter.try_acquire("crm", blocking=False)
+        monkeypatch.setattr(bucket, "now", lambda: later)

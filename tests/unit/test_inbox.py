@@ -14,6 +14,7 @@ from ledger.dead_letters import MAX_REPLAYS, Letter, LetterFilter, discard, find
 from ledger.engine import open_ledger
 from ledger.inbox import Event, Outcome
 from ledger.replay import Replay, replay
+from ledger.runs import now
 from ledger.settings import Settings
 from ledger.tables import inbox as inbox_table
 
@@ -161,6 +162,28 @@ def test_a_replay_waits_with_the_same_bytes_and_once(ledger: Engine) -> None:
     assert figures(ledger) == (2, 0, 0, 0, 2)
     batches.mark_landed(ledger, batch)
     assert figures(ledger) == (2, 2, 0, 0, 0)
+
+
+def test_what_comes_back_waits_from_then_on_and_keeps_when_it_was_received(ledger: Engine) -> None:
+    take(ledger, make("1"), make("2", error="bad"))
+    assert waits_since(ledger) == [NOW]
+    batch = batches.take_batch(ledger, 10)
+    assert batch is not None
+    batches.mark_landed(ledger, batch)
+    (letter,) = find(ledger, LetterFilter())
+    begun = now()
+    replay(ledger, letter["dead_letter_id"], make("2"), by_id=True)
+    batches.land_again(ledger, [batch.batch_id])
+    assert len(waits_since(ledger)) == 2
+    assert min(waits_since(ledger)) >= begun
+    with ledger.connect() as connection:
+        assert set(connection.scalars(select(inbox_table.c.received_at))) == {NOW}
+
+
+def waits_since(ledger: Engine) -> list[datetime]:
+    with ledger.connect() as connection:
+        found = connection.scalars(select(inbox.WAITING_SINCE).where(inbox.WAITING))
+        return list(found)
 
 
 def test_a_letter_that_fails_five_replays_is_parked(ledger: Engine) -> None:

@@ -10,6 +10,8 @@ from loaders.sources import SOURCES
 from loaders.sources.base import configured
 
 SECRET = "hunter2"
+HOST = f"postgresql://me:{SECRET}@host/db"
+VERIFIED = "sslmode=verify-full&sslrootcert=/ca.pem"
 
 
 @pytest.fixture(autouse=True)
@@ -26,14 +28,22 @@ def test_the_default_is_local(home: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("url", "host", "port"),
+    ("url", "host", "port", "options"),
     [
-        ("postgresql://me:p%40ss@db.example:5433/w", "db.example", 5433),
-        ("postgresql://me:p%40ss@/w?host=/run/pg", "/run/pg", 5432),
-        ("postgres://me:p%40ss@db/w", "db", 5432),
+        ("postgresql://me:p%40ss@db.example:5433/w", "db.example", 5433, {}),
+        ("postgresql://me:p%40ss@/w?host=/run/pg", "/run/pg", 5432, {}),
+        ("postgresql://me:p%40ss@/w?host=/run/pg&port=5433", "/run/pg", 5433, {}),
+        ("postgres://me:p%40ss@db/w", "db", 5432, {}),
+        (
+            f"postgresql://me:p%40ss@db/w?{VERIFIED}&options=-c%20geqo%3Doff",
+            *("db", 5432),
+            {"sslmode": "verify-full", "sslrootcert": "/ca.pem", "options": "-c geqo=off"},
+        ),
     ],
 )
-def test_addresses(monkeypatch: pytest.MonkeyPatch, url: str, host: str, port: int) -> None:
+def test_addresses(
+    monkeypatch: pytest.MonkeyPatch, url: str, host: str, port: int, options: dict[str, str]
+) -> None:
     monkeypatch.setenv("WAREHOUSE_TARGET", "prod")
     monkeypatch.setenv("WAREHOUSE_POSTGRES_URL", url)
     settings = load_settings()
@@ -43,6 +53,7 @@ def test_addresses(monkeypatch: pytest.MonkeyPatch, url: str, host: str, port: i
         "user": "me",
         "password": "p@ss",
         "dbname": "w",
+        **options,
     }
     assert "p@ss" not in repr(settings)
     assert "p%40ss" not in repr(settings)
@@ -58,6 +69,16 @@ def test_addresses(monkeypatch: pytest.MonkeyPatch, url: str, host: str, port: i
         ("prod", f"mysql://me:{SECRET}@host/db", "expected postgresql://"),
         ("prod", f"postgresql://me:{SECRET}@host", "expected postgresql://"),
         ("prod", f"postgresql://me:{SECRET}@host:port/db", "expected postgresql://"),
+        ("prod", f"{HOST}?sslmod=require", "unknown option 'sslmod'; correct it or leave it out"),
+        ("prod", f"{HOST}?dsn=host", "unknown option 'dsn'"),
+        ("prod", f"{HOST}?ssl%20mode=require", "unknown option 'ssl mode'"),
+        ("prod", f"{HOST}?sslmode", "gives sslmode no value; write sslmode=… or leave it out"),
+        ("prod", f"{HOST}?sslrootcert=&sslmode=require", "gives sslrootcert no value"),
+        ("prod", f"{HOST}?sslmode=full", "sslmode is 'full'; expected one of disable, allow, "),
+        ("prod", f"{HOST}?sslmode=require&sslmode=allow", "sslmode 2 times; give it once"),
+        ("prod", f"{HOST}?connect_timeout=soon", "connect_timeout is 'soon'; expected a whole"),
+        ("prod", f"postgresql://host/db?password={SECRET}", "password behind the `?`; expected"),
+        ("prod", f"{HOST}?sslpassword={SECRET}", "name an sslkey without a passphrase"),
     ],
 )
 def test_wrong_settings(
