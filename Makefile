@@ -5,11 +5,14 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 # One more than CI has processors: some tests wait for a broker, a lock or a process that was killed.
 WORKERS ?= 3
+LAWS := $(addprefix tests/faults/,test_kill.py test_serve_kill.py) \
+	$(addprefix tests/integration/,test_publishing.py test_incremental_law.py \
+	test_publishing_changes.py)
 # sqlfluff and dbt docs compile against an empty warehouse of their own.
 PROFILES := .warehouse/lint
 DBT_ENV := WAREHOUSE_HOME=$(PROFILES) DBT_PROFILES_DIR=$(PROFILES) DBT_SEND_ANONYMOUS_USAGE_STATS=false
 
-.PHONY: demo test lint lint-python lint-sql unit bench lock contracts docs clean
+.PHONY: demo test lint lint-python lint-sql unit laws bench lock contracts docs clean
 
 demo: $(READY)
 	$(BIN)/warehouse demo
@@ -31,6 +34,14 @@ lint-sql: $(READY)
 
 unit: $(READY)
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadscope --no-loadscope-reorder
+
+# As many kills, reads and streams as the laws promise, one after another: it takes long. CI runs a few.
+laws: export KILLS ?= 30
+laws: export SERVE_KILLS ?= 100
+laws: export PUBLISH_READS ?= 10000
+laws: export LAW_EXAMPLES ?= 20
+laws: $(READY)
+	$(BIN)/python -m pytest $(LAWS)
 
 bench: $(READY)
 	$(BIN)/python -m benchmarks

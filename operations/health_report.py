@@ -6,7 +6,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from operations.monitor.checks import Check
+from operations.monitor.context import Check
 
 
 def show(console: Console, checks: Sequence[Check]) -> None:

@@ -54,7 +54,7 @@
 
 {#- The node of a model; none for other relations. -#}
 {% macro mart_node(relation) %}
-    {% do return(graph.nodes.get('model.' ~ project_name ~ '.' ~ relation.identifier)) %}
+    {% do return(execute and graph.nodes.get('model.' ~ project_name ~ '.' ~ relation.identifier)) %}
 {% endmacro %}
 
 

@@ -1,6 +1,21 @@
+{#-
+    What counts as blank: space, tab, line feed, vertical tab, form feed, carriage return. As characters,
+    because engines read the escapes and classes of regular expressions differently.
+-#}
+{% macro blanks() -%}
+    ' ' || chr(9) || chr(10) || chr(11) || chr(12) || chr(13)
+{%- endmacro %}
+
+
+{#- Text without the blanks around it. -#}
+{% macro trimmed(column) -%}
+    trim(both {{ blanks() }} from {{ column }})
+{%- endmacro %}
+
+
 {#- Text without surrounding blanks; null when nothing is left. -#}
 {% macro clean_text(column) -%}
-    nullif(trim(both ' ' from {{ column }}), '')
+    nullif({{ trimmed(column) }}, '')
 {%- endmacro %}
 
 
@@ -18,7 +33,8 @@
 
 {#- A name: single-spaced, each word (between blanks) with a capital first letter, the rest lower. -#}
 {% macro clean_name(column) -%}
-    nullif({{ capitalise_words("trim(both ' ' from regexp_replace(" ~ column ~ ", '[ \\t\\n\\r\\f\\v]+', ' ', 'g'))") }}, '')
+    {%- set single_spaced = "regexp_replace(" ~ trimmed(column) ~ ", '[' || " ~ blanks() ~ " || ']+', ' ', 'g')" -%}
+    nullif({{ capitalise_words(single_spaced) }}, '')
 {%- endmacro %}
 
 
@@ -59,7 +75,7 @@
 
 {#- The day that an ISO 8601 date or time writes; null for anything else and for days that are none. -#}
 {% macro parse_date(column) -%}
-    {%- set iso = "trim(both ' ' from " ~ column ~ ")" -%}
+    {%- set iso = trimmed(column) -%}
     {%- set month = "cast(substr(" ~ iso ~ ", 6, 2) as integer)" -%}
     {%- set year = "cast(substr(" ~ iso ~ ", 1, 4) as integer)" -%}
     {%- set day = "cast(substr(" ~ iso ~ ", 9, 2) as integer)" -%}

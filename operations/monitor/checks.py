@@ -6,11 +6,11 @@ that is down is `source:crm`, whatever else is late because of it.
 
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Engine, func, select
+from sqlalchemy import func, select
 
 from ledger.alerts import GIVE_UP_AFTER
 from ledger.balance import balances
@@ -18,7 +18,6 @@ from ledger.dead_letters import QUALITY
 from ledger.inbox import WAITING, WAITING_SINCE
 from ledger.publications import REJECTED, current_publication
 from ledger.quality import ERROR, PASSED, newest_results
-from ledger.settings import Settings
 from ledger.tables import (
     alerts,
     circuit_breakers,
@@ -29,81 +28,44 @@ from ledger.tables import (
     stream_positions,
     sync_log,
 )
-from operations.monitor.thresholds import Threshold
+from operations.monitor import freshness
+from operations.monitor.context import Check, Context
 
 ENOUGH_RUNS = 1000
-SHOWN = 200
 SHOWN_RULES = 3
 GIBIBYTE = 2**30
-REFERENCE = "reference"
-"""Comes with a library: it is synced when that is new, not by the clock."""
-
-
-@dataclass(frozen=True)
-class Check:
-    """What one check said."""
-
-    name: str
-    is_healthy: bool
-    value: float
-    threshold: float
-    unit: str
-    root_cause: str
-    advice: str
-    """What is wrong and what to do; empty while all is well."""
-
-
-@dataclass(frozen=True)
-class Context:
-    """What a check may look at."""
-
-    settings: Settings
-    ledger: Engine
-    connection: Connection
-    thresholds: dict[str, Threshold]
-    at: datetime
-    queue_limit: int
-    reads_stream: bool
-
-    def check(
-        self, name: str, value: float, root_cause: str, advice: str, *, at_least: bool = False
-    ) -> Check:
-        """A verdict; the name may go on after a colon. `at_least`: more is better."""
-        threshold = self.thresholds[name.partition(":")[0]]
-        well = value >= threshold.value if at_least else value <= threshold.value
-        return Check(
-            name,
-            well,
-            round(value, 4),
-            threshold.value,
-            threshold.unit,
-            root_cause,
-            "" if well else " ".join(advice.split())[: SHOWN * 3],
-        )
-
-    def minutes_since(self, moment: datetime | None) -> float:
-        """Minutes, 0 when there was no such moment."""
-        return 0.0 if moment is None else max((self.at - moment).total_seconds() / 60, 0.0)
 
 
 def evaluate(context: Context) -> list[Check]:
     """Every check, with the root cause of what follows from something else."""
     found = [check for family in FAMILIES for check in family(context)]
     causes = [check.root_cause for check in found if not check.is_healthy]
-    for cause in ("build", "quality"):
-        if cause in causes:
-            found = [
-                replace(check, root_cause=cause) if check.root_cause == "publication" else check
-                for check in found
-            ]
-            break
     explained = [cause for cause in causes if cause != "cycle"]
     return [
         replace(check, is_healthy=True, advice="")
         if check.root_cause == "cycle" and explained
         else check
+        for check in _behind(found)
+    ]
+
+
+def _behind(found: list[Check]) -> list[Check]:
+    """The checks, with what is behind a late publication, or behind marts that are old."""
+    wrong = [check for check in found if not check.is_healthy]
+    causes = sorted({check.root_cause for check in wrong})
+    candidates = [cause for cause in ("build", "quality") if cause in causes]
+    if not any(check.root_cause == "publication" and not _is_age(check) for check in wrong):
+        # Marts that grow old while nothing waits for a publication: whatever builds them pulls too.
+        candidates += [cause for cause in causes if cause.startswith("source:")]
+    cause = candidates[0] if candidates else "publication"
+    return [
+        replace(check, root_cause=cause) if check.root_cause == "publication" else check
         for check in found
     ]
+
+
+def _is_age(check: Check) -> bool:
+    return check.name.startswith("mart_freshness:")
 
 
 def _inbox(context: Context) -> list[Check]:
@@ -139,46 +101,6 @@ def _stream(context: Context) -> list[Check]:
             "the broker has not answered; check STREAM__BOOTSTRAP_SERVERS and the broker",
         ),
     ]
-
-
-def _sources(context: Context) -> list[Check]:
-    """How the newest sync of each source went, and how old the newest good one is."""
-    columns = sync_log.c
-    newest = (
-        select(columns.source, func.max(columns.started_at).label("started_at"))
-        .where(columns.mode != "stream", columns.status != "running")
-        .group_by(columns.source, columns.entity)
-        .subquery()
-    )
-    query = (
-        select(columns.source, columns.status, columns.error)
-        .join(
-            newest,
-            (newest.c.source == columns.source) & (newest.c.started_at == columns.started_at),
-        )
-        .where(columns.mode != "stream")
-    )
-    failures: dict[str, list[str]] = {}
-    for source, status, error in context.connection.execute(query):
-        failures.setdefault(source, [])
-        if status == "failed":
-            failures[source].append(error or "no reason given")
-    good = select(columns.source, func.max(columns.finished_at)).where(
-        columns.status == "succeeded", columns.mode != "stream"
-    )
-    fresh = dict(context.connection.execute(good.group_by(columns.source)).tuples().all())
-    found = []
-    for source, errors in sorted(failures.items()):
-        cause, advice = (
-            f"source:{source}",
-            errors[0] if errors else f"run `warehouse sync {source}`",
-        )
-        age = context.minutes_since(fresh.get(source))
-        found.append(context.check(f"sync:{source}", len(errors), cause, advice))
-        if source == REFERENCE:
-            continue
-        found.append(context.check(f"pull_freshness:{source}", age, cause, advice))
-    return found
 
 
 def _breakers(context: Context) -> list[Check]:
@@ -297,9 +219,10 @@ Family = Callable[[Context], list[Check]]
 FAMILIES: tuple[Family, ...] = (
     _inbox,
     _stream,
-    _sources,
+    freshness.sources,
     _breakers,
     _publication,
+    freshness.marts,
     _quality,
     _dead_letters,
     _balance,

@@ -23,12 +23,15 @@ from ledger.runs import now
 from ledger.settings import Settings
 from loaders.stream_settings import configured_stream
 from operations.monitor.channels import configured_channels, deliver
-from operations.monitor.checks import Check, Context, evaluate
+from operations.monitor.checks import evaluate
+from operations.monitor.context import Check, Context
 from operations.monitor.thresholds import Threshold, configured_thresholds
+from operations.service.settings import configured_schedules
 from serving.publish import refresh_operations
 
 log = logging.getLogger("warehouse")
 LEDGER_CAUSE = "ledger"
+SHOWN_CHECKS = 5
 
 
 @dataclass(frozen=True)
@@ -43,7 +46,7 @@ class Supervisor:
     """Watches one warehouse.
 
     Raises:
-        SettingsError: a threshold or a channel makes no sense.
+        SettingsError: a threshold, a schedule or a channel makes no sense.
     """
 
     def __init__(
@@ -59,6 +62,7 @@ class Supervisor:
         self._queue_limit = queue_limit
         self._reads_stream = reads_stream
         self._thresholds: dict[str, Threshold] = configured_thresholds()
+        self._schedules = configured_schedules()
         self._channels: Mapping[str, str] = configured_channels()
         self._sender = ThreadPoolExecutor(1, thread_name_prefix="alerts")
         self._sending: Future[None] | None = None
@@ -101,6 +105,7 @@ class Supervisor:
                     at,
                     self._queue_limit,
                     self._reads_stream,
+                    self._schedules,
                 )
             )
         faults = _faults(checks)
@@ -146,7 +151,7 @@ def watch_once(settings: Settings) -> list[Check]:
     """Check everything now, for a command: keep it, show it to readers, and send alerts.
 
     Raises:
-        SettingsError: a threshold or a channel makes no sense.
+        SettingsError: a threshold, a schedule or a channel makes no sense.
         TargetError: the ledger cannot be opened.
     """
     ledger = open_ledger(settings)
@@ -180,7 +185,10 @@ def _faults(checks: list[Check]) -> dict[str, str]:
     for check in checks:
         if not check.is_healthy:
             found.setdefault(check.root_cause, []).append(check)
-    return {
-        cause: f"{own[0].advice} ({', '.join(check.name for check in own)})"
-        for cause, own in found.items()
-    }
+    return {cause: f"{own[0].advice} ({_names(own)})" for cause, own in found.items()}
+
+
+def _names(checks: list[Check]) -> str:
+    more = len(checks) - SHOWN_CHECKS
+    shown = ", ".join(check.name for check in checks[:SHOWN_CHECKS])
+    return shown + (f" and {more} more" if more > 0 else "")

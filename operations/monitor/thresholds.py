@@ -19,6 +19,8 @@ class Threshold:
 
     value: float
     unit: str
+    is_configured: bool = False
+    """Whether `[monitor.thresholds]` says so."""
 
 
 @cache
@@ -48,5 +50,5 @@ def configured_thresholds() -> dict[str, Threshold]:
                 f"monitor: the threshold of {name} is {given!r}; expected a number of "
                 f"{default.unit}, 0 or more, in [monitor.thresholds] in .dlt/config.toml"
             )
-        found[name] = Threshold(value, default.unit)
+        found[name] = Threshold(value, default.unit, is_configured=given is not None)
     return found

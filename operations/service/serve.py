@@ -123,7 +123,8 @@ def consume(settings: Settings, service: ServiceSettings) -> None:
                 "below [stream] in .dlt/config.toml"
             )
         supervisor = _supervise(settings, service, ledger, stream, stack)
-        worker = Worker(settings, replace(service, schedules={}), ledger, stream, supervisor)
+        unscheduled = replace(service, schedules={})
+        worker = Worker(settings, unscheduled, ledger, stream, supervisor, command="stream")
         worker.start()
         stack.callback(worker.stop)
         stopped.wait()

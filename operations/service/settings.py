@@ -59,10 +59,15 @@ def configured_service(host: str | None = None, port: int | None = None) -> Serv
             )
     values["sync_token"] = dlt.secrets.get("serve.sync_token", str)
     given = {name: value for name, value in values.items() if value is not None}
-    return ServiceSettings(**given, schedules=_schedules())
+    return ServiceSettings(**given, schedules=configured_schedules())
 
 
-def _schedules() -> dict[str, str]:
+def configured_schedules() -> dict[str, str]:
+    """Cron expressions, by what is done then.
+
+    Raises:
+        SettingsError: a schedule is no cron expression.
+    """
     found = {}
     for name in (*SOURCES, *DEFAULT_SCHEDULES):
         default = DEFAULT_SCHEDULES.get(name, SYNC_SCHEDULE)

@@ -50,7 +50,10 @@ class Worker:
         ledger: Engine,
         stream: StreamReader | None = None,
         supervisor: Supervisor | None = None,
+        *,
+        command: str = "serve",
     ) -> None:
+        self._command = command
         self._settings = settings
         self._service = service
         self._ledger = ledger
@@ -181,7 +184,7 @@ class Worker:
 
     def _plan(self) -> Plan:
         plan = Plan(
-            "serve",
+            self._command,
             sources=self._sources(),
             full="reconcile" in self._due,
             wait_seconds=LOCK_SECONDS,

@@ -13,6 +13,7 @@ from support.on_call import SYNC, OnCall, Sink
 from support.warehouse import Warehouse
 
 from demo import DemoServer, Store
+from ledger.publications import Publication, record_publication
 from ledger.runs import now
 from ledger.tables import circuit_breakers
 from operations.cycle import Plan
@@ -94,7 +95,7 @@ def test_data_that_is_late_is_one_message_a_source(
     on_call = OnCall(warehouse.settings, warehouse.ledger, sink)
     server = serve(Store())
     assert on_call.cycle(SYNC).succeeded
-    tomorrow = now() + timedelta(hours=25)
+    tomorrow = now() + timedelta(hours=27)
     assert on_call.look(tomorrow - timedelta(hours=2)) == (set(), [])
     server.faults = "outage"
     assert on_call.cycle(SYNC).errors
@@ -106,6 +107,18 @@ def test_data_that_is_late_is_one_message_a_source(
     server.faults = None
     assert on_call.cycle(SYNC).succeeded
     assert on_call.look() == (set(), ["source:crm: well again"])
+
+
+def test_marts_that_are_old_are_one_message(on_call: OnCall) -> None:
+    published_at = now() - timedelta(hours=27)
+    marts = ("dim_company", "dim_customer", "dim_date", "dim_product", "fct_feedback", "fct_sales")
+    with on_call.ledger.begin() as connection:
+        version = Publication(1, published_at, published_at)
+        record_publication(connection, "r", version, {f"core.{mart}": 1 for mart in marts})
+    causes, (message,) = on_call.look()
+    assert causes == {"publication"}
+    assert message.startswith(f"publication: readers see core.dim_company of {published_at:%Y-%m}")
+    assert message.endswith(", mart_freshness:core.fct_feedback and 1 more)")
 
 
 def test_of_data_that_is_wrong_every_key_is_kept_and_the_version_told(
