@@ -32,19 +32,26 @@ def cursor_of(target: Target, entity: Entity) -> datetime | None:
 def known_records(target: Target, entity: Entity, since: datetime | None) -> Known:
     """Hashes of the live records changed since `since` (None: all), and all dead letter ids.
 
-    Of several contents of one version only the last received is known: bytes that come back
-    after others of the same `updated_at` are news. What was pushed does not move `newest`: it says
+    Of several contents of one version only the last received is known: bytes that come back after
+    others of the same `updated_at` are news. Unless contents came in one load: a source that serves
+    an id several times would be news for ever. What was pushed does not move `newest`: it says
     nothing about how far the source can be pulled.
     """
     where = COMPLETE if since is None else f"{COMPLETE} and updated_at >= ?"
     pulled = f"_dlt_load_id in (select load_id from {RAW}._dlt_loads where schema_name = ?)"
+    version, load = "partition by id, updated_at", "partition by id, updated_at, _dlt_load_id"
     rows = target.fetch(
         f"select _row_hash, min(id), max(case when {pulled} then updated_at end)"
-        " from (select id, _row_hash, updated_at, _dlt_load_id,"
-        " _is_deleted, row_number() over (partition by id, updated_at"
-        " order by _received_at desc, _row_hash desc, _is_deleted desc) as version_rank"
-        f" from {RAW}.{entity.table} where {where}) as ranked"
-        " where version_rank = 1 and not _is_deleted group by _row_hash",
+        " from (select *,"
+        f" min(case when version_rank = 1 and _is_deleted then 0 else 1 end) over ({version})"
+        " as is_live"
+        " from (select id, _row_hash, updated_at, _dlt_load_id, _is_deleted,"
+        f" row_number() over ({version}"
+        " order by _received_at desc, _row_hash desc, _is_deleted desc) as version_rank,"
+        f" min(_row_hash) over ({load}) <> max(_row_hash) over ({load}) as is_one_of_several"
+        f" from {RAW}.{entity.table} where {where}) as ranked) as judged"
+        " where is_live = 1 and not _is_deleted and (version_rank = 1 or is_one_of_several)"
+        " group by _row_hash",
         (entity.source,) if since is None else (entity.source, since),
     )
     letters = target.fetch(

@@ -403,3 +403,26 @@ def test_bytes_that_come_back_after_others_of_the_same_version_are_news(
         assert warehouse.sync("commerce")["orders"].counts.landed >= 1
         assert_complete(warehouse, store, "orders")
     assert warehouse.sync("commerce").landed == 0
+
+
+def test_an_id_that_is_served_several_times_is_news_once(
+    warehouse: Warehouse, serve: Serve
+) -> None:
+    """Also a content that joins the others later."""
+    store, at = orders(30), AS_OF + timedelta(minutes=29)
+    serve(store)
+
+    def also(currency: str) -> None:
+        raw = msgspec.json.encode(order(29, at, currency=currency))
+        store.add_raw("commerce", "orders", raw, at, key=f"o29 in {currency}")
+
+    def landed(page_size: int) -> int:
+        result = warehouse.sync("commerce", entities=["orders"], full=True, page_size=page_size)
+        assert not result.errors
+        return result.landed
+
+    for currency in ("USD", "GBP", "CHF"):
+        also(currency)
+    assert [landed(page_size) for page_size in (10, 10, 50)] == [33, 0, 0]
+    also("CAD")
+    assert [landed(page_size) for page_size in (10, 10, 50)] == [1, 0, 0]
