@@ -25,6 +25,12 @@
 {%- endmacro %}
 
 
+{#- A currency: trimmed, upper case; null when nothing is left. -#}
+{% macro clean_currency(column) -%}
+    upper({{ clean_text(column) }})
+{%- endmacro %}
+
+
 {#- A phone number: its digits; null when it has none. -#}
 {% macro clean_phone(column) -%}
     nullif(regexp_replace({{ column }}, '[^0-9]', '', 'g'), '')

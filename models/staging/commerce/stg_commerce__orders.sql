@@ -11,7 +11,7 @@ final as (
 
         -- texts
         {{ clean_text('status') }} as order_status,
-        {{ clean_text('currency') }} as currency,
+        {{ clean_currency('currency') }} as currency,
         {{ clean_text('shipping_address_street') }} as shipping_street,
         {{ clean_text('shipping_address_city') }} as shipping_city,
         {{ clean_text('shipping_address_state') }} as shipping_state,

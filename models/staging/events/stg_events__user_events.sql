@@ -12,7 +12,7 @@ final as (
 
         -- texts
         {{ clean_text('type') }} as event_type,
-        upper({{ clean_text('currency') }}) as currency,
+        {{ clean_currency('currency') }} as currency,
         properties,
 
         -- numbers
