@@ -38,8 +38,8 @@ def read_envelope(body: bytes) -> Envelope:
 def _split(body: bytes) -> Envelope | None:
     """Take a page apart by its brackets, where a record is JSON that msgspec does not take.
 
-    A lone surrogate or deep nesting in one record must not keep the others from landing. None: the
-    page itself is broken.
+    A lone surrogate, deep nesting or a NaN (which writers of other languages let pass) in one record
+    must not keep the others from landing. None: the page itself is broken.
     """
     cuts = _cuts(body)
     raws = [body[start + 1 : end].strip() for start, end in pairwise(cuts)]
@@ -72,17 +72,13 @@ def _cuts(body: bytes) -> list[int]:
 
 def _is_json(raw: bytes) -> bool:
     try:
-        json.loads(raw.decode("utf-8", "replace"), parse_constant=_refuse)
+        json.loads(raw.decode("utf-8", "replace"))
     except RecursionError:
         return True
     except ValueError as error:
         # More digits than Python converts are still JSON.
         return "digits" in str(error)
     return True
-
-
-def _refuse(constant: str) -> None:
-    raise ValueError(constant)
 
 
 _ENVELOPE = msgspec.json.Decoder(Envelope)
