@@ -38,8 +38,8 @@ def read_envelope(body: bytes) -> Envelope:
 def _split(body: bytes) -> Envelope | None:
     """Take a page apart by its brackets, where a record is JSON that msgspec does not take.
 
-    A lone surrogate, deep nesting or a NaN (some writers let it pass) in one record must not keep the
-    others from landing. None: the page itself is broken.
+    A lone surrogate, deep nesting or a NaN (some writers let it pass) in one record must not keep
+    the others from landing. None: the page itself is broken.
     """
     cuts = _cuts(body)
     raws = [body[start + 1 : end].strip() for start, end in pairwise(cuts)]
