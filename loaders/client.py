@@ -115,8 +115,8 @@ class ApiClient:
         origins = [(u.scheme, u.host, u.port) for u in (url, following)]
         if origins[0] != origins[1]:
             raise SourceUnavailable(
-                f"{_place(url)}: `next` leads to {following.scheme}://{following.host}, where the "
-                "token must not go; set base_url to the address that the API itself uses"
+                f"{_place(url)}: `next` leads to {_origin(following)}, where the token must not "
+                "go; set base_url to the address that the API itself uses"
             )
         return following
 
@@ -214,4 +214,8 @@ def _http_date(value: Any) -> datetime | None:
 
 def _place(url: httpx.URL) -> str:
     """The address without its query and without credentials."""
-    return f"{url.scheme}://{url.host}{f':{url.port}' if url.port else ''}{url.path}"
+    return f"{_origin(url)}{url.path}"
+
+
+def _origin(url: httpx.URL) -> str:
+    return f"{url.scheme}://{url.netloc.decode()}"

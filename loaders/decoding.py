@@ -22,6 +22,12 @@ from loaders.garbage import search_paused
 NUL = b"\\u0000"
 ESCAPED_NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
 
+SHORT_TIME = re.compile(
+    r"([0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ][0-9]{2}:[0-9]{2})(:[0-9.]+)?"
+    r"([Zz]|[+-][0-9]{2}(?::[0-9]{2})?)"
+)
+"""Date and minute, seconds, offset of a time that ISO 8601 lets be shorter than RFC 3339 does."""
+
 
 @dataclass(frozen=True)
 class DeadLetter:
@@ -119,6 +125,7 @@ class RecordDecoder:
             record, extra = self._one.decode(raw), None
         except msgspec.ValidationError:
             value = _ANY.decode(raw)
+            self._write_out_times(value)
             extra = take_unknown(value, self._entity.contract)
             record = msgspec.convert(value, self._entity.contract)
         if NUL in raw and ESCAPED_NUL.search(raw):
@@ -126,6 +133,14 @@ class RecordDecoder:
         if not self._in_range([record]):
             raise ValueError("Expected times between the years 2 and 9998")
         return record, extra
+
+    def _write_out_times(self, value: Any) -> None:
+        """Give ISO 8601 times the parts that RFC 3339 asks for: seconds, minutes of the offset."""
+        for name in self._time_fields if isinstance(value, dict) else ():
+            text = value.get(name)
+            if isinstance(text, str) and (found := SHORT_TIME.fullmatch(text)):
+                minute, second, offset = found.groups()
+                value[name] = f"{minute}{second or ':00'}{offset}{':00' * (len(offset) == 3)}"
 
     def _in_range(self, records: list[Any]) -> bool:
         """Whether every database can hold the times (an offset may lead out of year 1)."""

@@ -1,5 +1,6 @@
 """The one place of the loaders that knows the destination: DuckDB file or PostgreSQL."""
 
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from typing import Any, Literal
@@ -16,6 +17,8 @@ from loaders.postgres import Postgres
 
 RAW = "raw"
 ROWS_AT_ONCE = 10_000
+HELD = re.compile(r"Could not set lock on file .* \(PID (\d+)\)", re.DOTALL)
+"""How DuckDB says that another process has the file."""
 
 
 class Target:
@@ -119,6 +122,11 @@ class Target:
             self._held = None
 
     def _unreadable(self, error: Exception) -> TargetError:
+        if held := HELD.search(str(error)):
+            return TargetError(
+                f"the warehouse ({self._settings.warehouse_path}) is open in another program "
+                f"(pid {held.group(1)}); wait for it to end, or end it"
+            )
         place = self._settings.warehouse_path if self.name == "duckdb" else "PostgreSQL"
         reason = str(error).strip().splitlines()[0]
         return TargetError(f"cannot read the warehouse ({place}): {reason}")

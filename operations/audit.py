@@ -4,7 +4,7 @@ Readers get a version only when every dbt test passed at its newest run and the 
 marts hold. What is refused leaves them the version before, and says why in `operations`.
 """
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from datetime import datetime
 from typing import Literal
 
@@ -27,12 +27,14 @@ from ledger.tables import model_runs
 from loaders.judged_letters import keep_letters
 from loaders.target import Target
 from operations.dbt_runner import BuildResult, NodeRun
-from quality import check, read_history
+from quality import ACCEPT_SHRUNK, SHRUNK, check, read_history
 from serving.publish import publish, refresh_operations, reject
 
 DBT = "dbt"
 MARTS = ("core", "health", "sales")
 SHOWN_RULES = 5
+SHOWN_FIGURES = 3
+SHOWN_OBSERVED = 100
 SuiteName = Literal["raw", "marts"]
 TESTS = ("test", "unit_test")
 
@@ -144,13 +146,31 @@ def audit_and_publish(
             compares_history=whole or bool(disliked),
         )
         if not result.succeeded:
-            rules = [outcome.rule for outcome in result.failures]
-            reason = f"expectations: {_names(rules)} failed"
+            reason = _refusal(result.failures)
     if reason is None:
         return publish(settings, ledger, run_id, as_of), None
     reject(ledger, run_id, as_of, reason)
     refresh_operations(settings, ledger)
     return None, reason
+
+
+def _refusal(failures: Sequence[RuleOutcome]) -> str:
+    """One line with what was observed: whoever is on call judges by the figures."""
+    rules = _names([_with_figures(outcome) for outcome in failures], SHOWN_FIGURES)
+    reason = f"expectations: {rules} failed"
+    if any(outcome.rule.endswith(SHRUNK) for outcome in failures):
+        return f"{reason}; {ACCEPT_SHRUNK}"
+    return reason
+
+
+def _with_figures(outcome: RuleOutcome) -> str:
+    """A rule that could not be asked has a database's error, which may quote a row, and no more."""
+    if outcome.status != FAILED or not outcome.observed:
+        return outcome.rule
+    observed = " ".join(outcome.observed.split())
+    if len(observed) > SHOWN_OBSERVED:
+        observed = f"{observed[:SHOWN_OBSERVED]}…"
+    return f"{outcome.rule} ({observed})"
 
 
 def _fault_of_dbt(ledger: Engine, build: BuildResult | None) -> str | None:
@@ -185,6 +205,6 @@ def _failing(ledger: Engine, suite: str) -> list[RowMapping]:
     return [row for row in newest if row["suite"] == suite and row["status"] != PASSED]
 
 
-def _names(names: list[str]) -> str:
-    more = len(names) - SHOWN_RULES
-    return ", ".join(names[:SHOWN_RULES]) + (f" and {more} more" if more > 0 else "")
+def _names(names: list[str], shown: int = SHOWN_RULES) -> str:
+    more = len(names) - shown
+    return ", ".join(names[:shown]) + (f" and {more} more" if more > 0 else "")

@@ -30,7 +30,7 @@ from operations.cycle import CycleResult, Plan, chosen_sources, run_cycle
 from operations.home import require_real_home
 from operations.logs import set_up_logs, set_up_logs_if_asked
 from operations.monitor.supervisor import watch_once
-from operations.options import JsonOption, moment
+from operations.options import JsonOption, WaitOption, moment
 from operations.progress import Reporter
 from operations.service.serve import consume
 from operations.service.serve import serve as serve_forever
@@ -50,9 +50,6 @@ app.command(epilog="Example: warehouse export health --account a42 --out health.
     export_command.export
 )
 
-WaitOption = Annotated[
-    float, typer.Option("--wait", metavar="SECONDS", help="Wait for another run to end.", min=0)
-]
 FullOption = Annotated[
     bool,
     typer.Option("--full", help="Ask for everything and mark records no longer served as deleted."),

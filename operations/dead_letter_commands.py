@@ -1,6 +1,8 @@
 """`warehouse dead-letters`: find what was refused, look at it, replay it or discard it."""
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime
 from typing import Annotated, Any
@@ -12,6 +14,7 @@ from ledger.dead_letters import STATUSES, LetterFilter, discard, find, find_by_p
 from ledger.engine import open_ledger
 from ledger.errors import SettingsError, TargetError
 from ledger.judged_letters import statuses
+from ledger.lock import run_lock
 from ledger.publications import current_publication
 from ledger.replay import Replay, Replayed
 from ledger.settings import Settings, load_settings
@@ -20,7 +23,7 @@ from loaders.judged_letters import close_replaced
 from loaders.target import Target
 from operations import summary
 from operations.cycle import Plan, run_cycle
-from operations.options import JsonOption, moment
+from operations.options import JsonOption, WaitOption, moment
 from operations.progress import Reporter
 
 app = typer.Typer(
@@ -30,6 +33,7 @@ app = typer.Typer(
 SHOWN = 50
 REFUSED = {"open": Replay.FAILED, "parked": Replay.PARKED}
 ID_LENGTH = 12
+WAIT_SECONDS = 60.0
 
 IdsArgument = Annotated[
     list[str] | None, typer.Argument(metavar="[ID]...", help="Letters by id or its beginning.")
@@ -51,6 +55,7 @@ def list_letters(
     error: ErrorOption = None,
     since: SinceOption = None,
     status: Annotated[str, typer.Option(help=f"One of {', '.join(STATUSES)}, or all.")] = "open",
+    wait: WaitOption = WAIT_SECONDS,
     as_json: JsonOption = False,
 ) -> None:
     """List letters, oldest first."""
@@ -58,7 +63,7 @@ def list_letters(
         raise SettingsError(f"--status is {status!r}; expected {', '.join(STATUSES)} or all")
     statuses = STATUSES if status == "all" else (status,)
     wanted = LetterFilter(source, entity, error, moment("--since", since), statuses)
-    letters = [_as_json(letter) for letter in _found(load_settings(), wanted, [])]
+    letters = [_as_json(letter) for letter in _found(load_settings(), wanted, [], wait)]
     if as_json:
         typer.echo(json.dumps({"dead_letters": letters}))
         return
@@ -68,10 +73,11 @@ def list_letters(
 @app.command(epilog="Example: warehouse dead-letters show 3f9a1c")
 def show(
     id: Annotated[str, typer.Argument(help="Id of the letter, or its beginning.")],
+    wait: WaitOption = WAIT_SECONDS,
     as_json: JsonOption = False,
 ) -> None:
     """Show one letter with its bytes."""
-    (letter,) = _found(load_settings(), LetterFilter(), [id])
+    (letter,) = _found(load_settings(), LetterFilter(), [id], wait)
     values = _as_json(letter) | {"payload": bytes(letter["payload"]).decode("utf-8", "replace")}
     if as_json:
         typer.echo(json.dumps(values))
@@ -89,19 +95,20 @@ def replay(
     since: SinceOption = None,
     every: AllOption = False,
     dry_run: DryRunOption = False,
+    wait: WaitOption = WAIT_SECONDS,
     as_json: JsonOption = False,
 ) -> None:
     """Validate letters again, land those that pass, and build what is downstream of them."""
     settings = load_settings()
     wanted = LetterFilter(source, entity, error, moment("--since", since))
-    letters = _chosen(settings, wanted, ids or [], every=every)
+    letters = _chosen(settings, wanted, ids or [], wait, every=every)
     results = (
         [_foreseen(letter) for letter in letters]
         if dry_run
-        else _replayed(settings, letters, by_id=bool(ids))
+        else _replayed(settings, letters, wait, by_id=bool(ids))
     )
     if any(result["result"] == Replay.WAITING for result in results):
-        _land(settings, results)
+        _land(settings, results, wait)
     if as_json:
         typer.echo(json.dumps({"replayed": results}))
     else:
@@ -119,12 +126,13 @@ def discard_letters(
     since: SinceOption = None,
     every: AllOption = False,
     dry_run: DryRunOption = False,
+    wait: WaitOption = WAIT_SECONDS,
     as_json: JsonOption = False,
 ) -> None:
     """Say that letters need no replay; they are kept, and can still be replayed by id."""
     settings = load_settings()
     wanted = LetterFilter(source, entity, error, moment("--since", since))
-    letters = _chosen(settings, wanted, ids or [], every=every)
+    letters = _chosen(settings, wanted, ids or [], wait, every=every)
     number = len(letters)
     if not dry_run:
         ledger = open_ledger(settings)
@@ -141,10 +149,13 @@ def _foreseen(letter: Any) -> dict[str, Any]:
     return _as_json(letter) | {"result": "would fail" if breach else "would land", "error": breach}
 
 
-def _replayed(settings: Settings, letters: list[Any], *, by_id: bool) -> list[dict[str, Any]]:
+def _replayed(
+    settings: Settings, letters: list[Any], wait: float, *, by_id: bool
+) -> list[dict[str, Any]]:
     ledger = open_ledger(settings)
     results = []
-    replaced = close_replaced(Target(settings), ledger, letters)
+    with _at_rest(settings, wait):
+        replaced = close_replaced(Target(settings), ledger, letters)
     for letter in letters:
         replayed = (
             Replayed(letter["dead_letter_id"], Replay.CLOSED)
@@ -157,13 +168,13 @@ def _replayed(settings: Settings, letters: list[Any], *, by_id: bool) -> list[di
     return results
 
 
-def _land(settings: Settings, results: list[dict[str, Any]]) -> None:
+def _land(settings: Settings, results: list[dict[str, Any]], wait: float) -> None:
     """Land what was replayed at once, and say what became of it.
 
     A letter that is not replayed any more was refused by its contract or by an expectation on raw.
     What is downstream of the letters is built; everything, where nothing was ever published.
     """
-    plan = Plan("dead-letters replay", sources=(), selectors=(), tests=False, wait_seconds=60)
+    plan = Plan("dead-letters replay", sources=(), selectors=(), tests=False, wait_seconds=wait)
     ledger = open_ledger(settings)
     try:
         if current_publication(ledger) is not None:
@@ -182,17 +193,20 @@ def _land(settings: Settings, results: list[dict[str, Any]]) -> None:
             result["error"] = letter["error"] if letter["status"] in REFUSED else None
 
 
-def _chosen(settings: Settings, wanted: LetterFilter, ids: list[str], *, every: bool) -> list[Any]:
+def _chosen(
+    settings: Settings, wanted: LetterFilter, ids: list[str], wait: float, *, every: bool
+) -> list[Any]:
     filters = (wanted.source, wanted.entity, wanted.error, wanted.since)
     if not ids and not every and not any(filters):
         raise SettingsError("which letters? give ids, a filter such as --source, or --all")
-    return _found(settings, wanted, ids)
+    return _found(settings, wanted, ids, wait)
 
 
-def _found(settings: Settings, wanted: LetterFilter, ids: list[str]) -> list[Any]:
+def _found(settings: Settings, wanted: LetterFilter, ids: list[str], wait: float) -> list[Any]:
     ledger = open_ledger(settings)
     try:
-        register_landed(Target(settings), ledger)
+        with _at_rest(settings, wait):
+            register_landed(Target(settings), ledger)
         if not ids:
             return find(ledger, wanted)
         letters = []
@@ -205,6 +219,16 @@ def _found(settings: Settings, wanted: LetterFilter, ids: list[str]) -> list[Any
         return letters
     finally:
         ledger.dispose()
+
+
+@contextmanager
+def _at_rest(settings: Settings, wait: float) -> Iterator[None]:
+    """Raw while no run writes it: a DuckDB file has one process at a time, readers included."""
+    if settings.postgres_url is not None:
+        yield
+        return
+    with run_lock(settings, "dead-letters", wait):
+        yield
 
 
 def _as_json(letter: Any) -> dict[str, Any]:

@@ -8,6 +8,9 @@ import typer
 from ledger.errors import SettingsError
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object for machines.")]
+WaitOption = Annotated[
+    float, typer.Option("--wait", metavar="SECONDS", help="Wait for another run to end.", min=0)
+]
 
 
 def moment(option: str, text: str | None) -> datetime | None:

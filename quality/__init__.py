@@ -6,5 +6,6 @@ warehouse.
 
 from quality.checkpoint import build_docs, check
 from quality.history import History, Usual, read_history
+from quality.suites.marts import ACCEPT_SHRUNK, SHRUNK
 
-__all__ = ["History", "Usual", "build_docs", "check", "read_history"]
+__all__ = ["ACCEPT_SHRUNK", "SHRUNK", "History", "Usual", "build_docs", "check", "read_history"]

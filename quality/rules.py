@@ -49,6 +49,8 @@ class Rule:
     """Other tables that it reads; without them it is not asked."""
     compares_history: bool = False
     """Reads all that was ever landed; of what changed, dbt tests the same in every build."""
+    says: str = "observed {}"
+    """What a rule about the table as a whole says of the value that failed it."""
     view: str | None = None
     """Temporary view that stands for the table."""
 

@@ -210,7 +210,7 @@ def _failing_values(session: Session, place: str, rule: Rule) -> RuleOutcome:
         return _outcome(rule, ERROR, observed=found)
     result = found.results[0].result
     if not rule.keys:
-        return _outcome(rule, FAILED, 0, f"observed {result.get('observed_value')}")
+        return _outcome(rule, FAILED, 0, rule.says.format(result.get("observed_value")))
     count = int(result["unexpected_count"])
     observed = f"{count} of {result['element_count']} values"
     return _outcome(rule, FAILED, count, observed, _indexed(result, rule.keys))

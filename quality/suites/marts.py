@@ -17,6 +17,11 @@ from quality.suites.reconciliation import DAILY, SALES, reconciliation_rules
 UNKNOWN = hashlib.md5(b"", usedforsecurity=False).hexdigest()
 """Key of the unknown member of a dimension, as macro `unknown_key` writes it."""
 METRICS = "health.company_health_metrics"
+SHRUNK = "__has_the_rows_of_the_day_before"
+ACCEPT_SHRUNK = (
+    "to accept fewer rows, raise shrink_max_ratio in seeds/quality_thresholds.csv until it is "
+    "published"
+)
 MAY_NOT_SHRINK = (
     SALES,
     "core.fct_support_tickets",
@@ -53,8 +58,9 @@ def _shrinking(scope: Scope) -> Iterator[Rule]:
     for table in MAY_NOT_SHRINK:
         before = scope.history.published_rows.get(table, 0)
         least = math.floor(before * kept)
-        name = f"{short(table)}__has_the_rows_of_the_day_before"
-        yield Rule(name, table, gxe.ExpectTableRowCountToBeBetween(min_value=least))
+        says = f"{{}} rows, {before} the day before, at least {least} allowed"
+        expectation = gxe.ExpectTableRowCountToBeBetween(min_value=least)
+        yield Rule(f"{short(table)}{SHRUNK}", table, expectation, says=says)
 
 
 def _future(scope: Scope) -> Iterator[Rule]:

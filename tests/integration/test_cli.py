@@ -3,8 +3,10 @@
 import json
 import os
 import re
+import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -99,6 +101,46 @@ def test_sync_reports_and_fails_in_json(
         done = warehouse("sync", "crm")
     assert done.returncode == 1
     assert f"in use by `somebody` (pid {os.getpid()}" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [("list",), ("show", "3f"), ("discard", "--all"), ("replay", "--all")],
+    ids=lambda arguments: arguments[0],
+)
+def test_letters_wait_for_the_run_that_has_the_file(
+    warehouse: Run, tmp_path: Path, arguments: tuple[str, ...]
+) -> None:
+    settings = Settings(tmp_path / "home")
+    # The file is open in another process, as while `serve` builds: both locks are held.
+    with run_lock(settings, "serve", 0), opened_elsewhere(settings.warehouse_path):
+        done = warehouse("dead-letters", *arguments, "--wait", "0.3")
+    assert done.returncode == 1
+    (line,) = done.stderr.strip().splitlines()
+    assert f"in use by `serve` (pid {os.getpid()}" in line
+    assert "give --wait SECONDS" in line
+
+
+def test_another_program_that_has_the_file_is_named(warehouse: Run, tmp_path: Path) -> None:
+    settings = Settings(tmp_path / "home")
+    settings.home.mkdir()
+    with opened_elsewhere(settings.warehouse_path) as pid:
+        done = warehouse("dead-letters", "list")
+    assert done.returncode == 1
+    assert f"open in another program (pid {pid}); wait for it to end" in done.stderr
+    assert "duckdb.org" not in done.stderr
+
+
+@contextmanager
+def opened_elsewhere(path: Path) -> Iterator[int]:
+    """Another process has the DuckDB file; gives its pid."""
+    path.parent.mkdir(exist_ok=True)
+    hold = "import duckdb, sys; c = duckdb.connect(sys.argv[1]); print(flush=True); input()"
+    pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with subprocess.Popen([sys.executable, "-c", hold, str(path)], **pipes) as process:
+        process.stdout.readline()
+        yield process.pid
+        process.communicate(b"\n")
 
 
 def test_the_demo_and_real_data_stay_apart(warehouse: Run, tmp_path: Path) -> None:

@@ -114,6 +114,15 @@ def test_the_token_does_not_follow_a_link_elsewhere(ask: Ask, link: str) -> None
     assert len(api.requests) == 1
 
 
+def test_the_whole_origin_of_a_link_elsewhere_is_named_and_no_more(ask: Ask) -> None:
+    api = Api(page(link="http://u:pw@api.example:8443/v1/accounts?token=secret"), EMPTY)
+    with pytest.raises(SourceUnavailable, match="leads to") as caught:
+        ask(api)
+    assert "leads to http://api.example:8443, where" in str(caught.value)
+    assert "secret" not in str(caught.value)
+    assert "pw" not in str(caught.value)
+
+
 @pytest.mark.parametrize("link", ["https://[::1", "https://api.example:99999999/", "http://a\tb"])
 def test_a_link_that_is_no_address(ask: Ask, link: str) -> None:
     with pytest.raises(SourceUnavailable, match="`next`"):

@@ -111,6 +111,29 @@ BREACHES = [
 ]
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "2026-11-01T10:00Z",
+        "2026-11-01 10:00Z",
+        "2026-11-01T12:00+02:00",
+        "2026-11-01T12:00+02",
+        "2026-11-01T12:00:00.0+02",
+        "2026-11-01 10:00:00+00:00",
+    ],
+)
+def test_iso_8601_may_leave_out_seconds_and_minutes_of_the_offset(text: str) -> None:
+    decoded = decode(encode(updated_at=text))
+    assert decoded.dead == []
+    assert decoded.records[0].updated_at == datetime(2026, 11, 1, 10, tzinfo=UTC)
+
+
+@pytest.mark.parametrize("text", ["2026-11-01T10:00", "2026-11-01T10Z", "2026-11-01T25:00Z"])
+def test_a_time_without_offset_or_minutes_stays_a_breach_as_it_was_sent(text: str) -> None:
+    (letter,) = decode(encode(updated_at=text)).dead
+    assert letter.error.endswith(f'value "{text}"')
+
+
 @pytest.mark.parametrize(("raw", "says"), BREACHES, ids=[says for _, says in BREACHES])
 def test_a_breach_is_named_and_harms_nobody(raw: bytes, says: str) -> None:
     decoded = decode(encode(id="before"), raw, encode(id="after"))

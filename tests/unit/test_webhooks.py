@@ -2,7 +2,6 @@
 
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 import pytest
 from support.push import OTHER_SECRET, SECRET, company, event, signed, signed_by_github
@@ -22,12 +21,8 @@ HUB = WebhookSource("hub", ("It's a Secret to Everybody",), "github")
 
 
 def test_the_vector_of_standard_webhooks(monkeypatch: pytest.MonkeyPatch) -> None:
-    class Clock(datetime):
-        @classmethod
-        def now(cls, tz: Any = None) -> datetime:
-            return datetime.fromtimestamp(1614265330, tz)
-
-    monkeypatch.setattr("standardwebhooks.webhooks.datetime", Clock)
+    sent_at = datetime.fromtimestamp(1614265330, UTC)
+    monkeypatch.setattr("loaders.webhooks.now", lambda: sent_at)
     headers = {
         "webhook-id": "msg_p5jXN8AQM9LWM0D4loKWxJek",
         "webhook-timestamp": "1614265330",
@@ -80,6 +75,30 @@ def test_one_of_several_signatures_is_enough() -> None:
 def test_a_forged_header_is_refused(change: dict[str, str]) -> None:
     with pytest.raises(BadSignature):
         CRM.verify(signed(b"{}", "m1") | change, b"{}")
+
+
+@pytest.mark.parametrize(
+    ("sent", "says"),
+    [
+        ("", "webhook-timestamp is missing"),
+        ("tomorrow", "webhook-timestamp is not a number"),
+        ("nan", "webhook-timestamp is not a number"),
+        ("1e999", "webhook-timestamp is not a number"),
+        ("1614265330", "the timestamp is not within 5 minutes of now"),
+    ],
+)
+def test_a_wrong_clock_is_told_from_a_wrong_secret(sent: str, says: str) -> None:
+    with pytest.raises(BadSignature, match=says):
+        CRM.verify(signed(b"{}", "m1") | {"webhook-timestamp": sent}, b"{}")
+
+
+def test_a_body_that_is_no_text_is_proved_by_its_bytes() -> None:
+    body = b'{"id": "\xff"}'
+    CRM.verify(signed(body, "m1"), body)
+    with pytest.raises(BadSignature):
+        CRM.verify(signed(body, "m1"), body.replace(b"\xff", b"\xfe"))
+    with pytest.raises(MalformedEvent, match="the body is not UTF-8 at byte 8"):
+        EventReader(CRM).read({}, body, NOW)
 
 
 @pytest.mark.parametrize("minutes", [-6, 6])
