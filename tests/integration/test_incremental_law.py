@@ -28,6 +28,12 @@ VIEWS = ("path:models/staging", "path:models/marts/operations")
 """They hold no rows, and nothing that is rebuilt is below them: once they are there, they stay."""
 
 
+@pytest.fixture(autouse=True)
+def two_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Models are built side by side, as outside the tests."""
+    monkeypatch.setenv("WAREHOUSE_THREADS", "2")
+
+
 class Journey:
     """Plays a stream on one warehouse."""
 

@@ -61,7 +61,7 @@ class ModelledWarehouse:
         full: bool = False,
     ) -> Any:
         """Run a dbt command; gives dbt's result."""
-        arguments = [command, "--threads", "1"]
+        arguments = [command]
         arguments += ["--select", *selectors] if selectors else []
         arguments += ["--exclude", *exclude] if exclude else []
         arguments += ["--full-refresh"] if full else []
