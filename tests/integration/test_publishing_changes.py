@@ -190,8 +190,9 @@ def test_facts_of_each_kind_and_history_are_published_by_their_keys(
 
 
 def test_an_order_that_loses_its_last_item_loses_it_for_readers(
-    published: Published, replaced: list[str]
+    published: Published, replaced: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(draft_duckdb, "GROWTH", 1000)
     for version, noise in ((1, 0b11110000), (2, 0b110000), (3, 0), (4, 0b110000)):
         orders(published, version, noise)
         published.publish()
