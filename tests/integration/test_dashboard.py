@@ -3,11 +3,13 @@
 import os
 import re
 import shutil
+import signal
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -123,12 +125,10 @@ def _in_a_browser(settings: Settings, shown: dict[str, str], folder: Path) -> No
     """The same figures on the page, nothing fetched from elsewhere, and nothing in red."""
     if CHROMIUM is None:
         pytest.skip("no Chromium: install Debian's `chromium`, or set CHROMIUM to one")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = _free_port()
     process = subprocess.Popen(command_line(port, opens_browser=False))
     try:
-        _wait_for(f"http://127.0.0.1:{port}/_stcore/health")
+        _wait_for(f"http://127.0.0.1:{port}/_stcore/health", process)
         with sync_playwright() as playwright:
             browser = playwright.chromium.launch(executable_path=CHROMIUM, args=list(OFFLINE))
             page = browser.new_page(viewport={"width": 1300, "height": 1000})
@@ -153,14 +153,29 @@ def _in_a_browser(settings: Settings, shown: dict[str, str], folder: Path) -> No
         process.wait(timeout=10)
 
 
-def _wait_for(url: str) -> None:
-    deadline = time.monotonic() + SECONDS
-    while True:
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+    return port
+
+
+def _wait_for(url: str, process: subprocess.Popen[bytes]) -> None:
+    """Until it answers; a process that has ended will not."""
+
+    def answers() -> bool:
+        assert process.poll() is None
         try:
-            if httpx.get(url, trust_env=False).is_success:
-                return
+            return httpx.get(url, trust_env=False).is_success
         except httpx.HTTPError:
-            pass
+            return False
+
+    _until(answers)
+
+
+def _until(is_so: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + SECONDS
+    while not is_so():
         assert time.monotonic() < deadline
         time.sleep(0.2)
 
@@ -172,6 +187,30 @@ def _when_old(settings: Settings, warehouse: Warehouse) -> None:
         connection.execute(update(publications).values(created_at=long_ago))
     refresh_operations(settings, warehouse.ledger)
     assert any("Old figures" in warning.value for warning in view("health").warning)
+
+
+def test_it_serves_and_opens_a_browser_where_streamlit_never_ran(tmp_path: Path) -> None:
+    opened, browser = tmp_path / "opened", tmp_path / "browser"
+    browser.write_text(f'#!/bin/sh\necho "$1" > {opened}\n')
+    browser.chmod(0o755)
+    port = _free_port()
+    (tmp_path / "home").mkdir()
+    home = {"HOME": str(tmp_path / "home"), "WAREHOUSE_HOME": str(tmp_path)}
+    process = subprocess.Popen(
+        [sys.executable, "-m", "operations.cli", "dashboard", "--port", str(port)],
+        env=os.environ | home | {"BROWSER": str(browser)},
+        stdin=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    try:
+        _wait_for(f"http://127.0.0.1:{port}/_stcore/health", process)
+        _until(opened.exists)
+        assert f"127.0.0.1:{port}" in opened.read_text()
+    finally:
+        # As Ctrl-C does: the command and the Streamlit it started.
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGINT)
+        process.wait(timeout=10)
 
 
 @pytest.mark.parametrize("page", PAGES)
