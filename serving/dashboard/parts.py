@@ -16,6 +16,7 @@ from serving.reader import Reader, open_published
 
 STALE_AFTER = timedelta(hours=2)
 """`serve` builds everything every hour; older than this, something is wrong, or nothing runs."""
+LAST_POINT = "The last point is the current score; before it stands the first score of each day."
 STYLE = """
 <style>
 @media print {

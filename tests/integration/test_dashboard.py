@@ -37,6 +37,7 @@ OFFLINE = (
     *("--disable-component-update", "--disable-sync"),
 )
 SECONDS = 60
+HISTORIES = ("company_health_history", "company_health_component_history")
 PAGES = ("health", "company", "sales", "pipeline")
 
 
@@ -44,16 +45,18 @@ PAGES = ("health", "company", "sales", "pipeline")
 def published(
     warehouse: Warehouse, serve: Callable[..., DemoServer], monkeypatch: pytest.MonkeyPatch
 ) -> Settings:
-    """Two days of data, published; the environment points at it."""
+    """Two days of data, the second day in two builds, published; the environment points at it."""
     store = generate(7, 0.05, AS_OF - timedelta(days=1))
     serve(store)
     settings = warehouse.settings
     warehouse.sync()
     modelled = ModelledWarehouse(settings)
     modelled.dbt("run", as_of=AS_OF - timedelta(days=1))
+    # History keeps this first calculation of today; what comes after is the current one.
+    modelled.dbt("run", *(f"+{name}" for name in HISTORIES), as_of=AS_OF)
     advance(store, 7, 0.05, AS_OF)
     warehouse.sync()
-    modelled.dbt("run", as_of=AS_OF)
+    modelled.dbt("run", as_of=AS_OF + timedelta(minutes=1))
     publish(settings, warehouse.ledger, "a-run", AS_OF)
     point_at(settings, monkeypatch)
     return settings
@@ -67,12 +70,14 @@ def point_at(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("WAREHOUSE_POSTGRES_URL", url)
 
 
-def view(page: str) -> AppTest:
+def view(page: str, **parameters: str) -> AppTest:
     """A page as Streamlit runs it, without a browser."""
     script = f"from serving.dashboard.views.{page} import show\nshow()"
     main = sys.modules["__main__"]
     try:
-        return AppTest.from_string(script, default_timeout=SECONDS).run()
+        app = AppTest.from_string(script, default_timeout=SECONDS)
+        app.query_params.update(parameters)
+        return app.run()
     finally:
         # Streamlit leaves its script there, and a process that a test starts later looks for it.
         sys.modules["__main__"] = main
@@ -81,6 +86,14 @@ def view(page: str) -> AppTest:
 def figures(app: AppTest) -> dict[str, str]:
     assert not app.exception
     return {metric.label: metric.value for metric in app.metric}
+
+
+def rows_below(app: AppTest, chart: str) -> list[list[str]]:
+    """The rows of the table that a chart has below it."""
+    (expander,) = (found for found in app.expander if found.label == f"{chart}, as a table")
+    (html,) = (element.proto.body for element in expander.get("html"))
+    rows = re.findall("<tr>(.*?)</tr>", html)[1:]
+    return [re.findall("<td[^>]*>(.*?)</td>", row) for row in rows]
 
 
 def ask(settings: Settings, query: str) -> tuple[object, ...]:
@@ -114,11 +127,50 @@ def test_the_figures_are_those_of_the_marts(
         " order by health_score, company_name limit 1",
     )
     assert figures(view("company"))["Score"] == str(score)
+    _the_last_point_is_the_current_score(published)
     assert figures(view("pipeline"))["Open dead letters"]
     if published.postgres_url is None:
         # The page is the same on both: the figures above are each engine's own.
         _in_a_browser(published, {"Companies": f"{count:,}", "At risk": str(at_risk)}, tmp_path)
     _when_old(published, warehouse)
+
+
+def _the_last_point_is_the_current_score(settings: Settings) -> None:
+    """Also of a company that was first scored otherwise today; the day before is as it was."""
+    yesterday, today = ((AS_OF - timedelta(days=days)).date() for days in (1, 0))
+    company, current, average = ask(
+        settings,
+        "select min(metrics.company_id), min(metrics.health_score),"
+        " (select avg(health_score) from health.company_health_metrics)"
+        " from health.company_health_metrics as metrics"
+        " where metrics.company_id = (select min(history.company_id)"
+        " from health.company_health_history as history"
+        " inner join health.company_health_metrics as scored"
+        " on history.company_id = scored.company_id"
+        f" where history.as_of_date = '{today}'"
+        " and history.health_score <> scored.health_score)",
+    )
+    assert company is not None
+    (before,) = ask(
+        settings,
+        "select health_score from health.company_health_history"
+        f" where company_id = '{company}' and as_of_date = '{yesterday}'",
+    )
+    page = view("company", id=str(company))
+    assert figures(page)["Score"] == str(current)
+    scores = {day: score for day, score, _ in rows_below(page, "Score by day")}
+    assert scores == {str(yesterday): str(before), str(today): str(current)}
+    with open_published(settings) as reader:
+        components = reader.fetch(
+            "select component, points from health.company_health_components where company_id = ?",
+            [company],
+        )
+    points = rows_below(page, "Points by day and component")
+    newest = {component: shown for day, component, shown in points if day == str(today)}
+    assert newest == {component: f"{float(points):,.2f}" for component, points in components}
+    assert any("first score of each day" in caption.value for caption in page.caption)
+    trend = rows_below(view("health"), "Trend")
+    assert {row[-1] for row in trend if row[0] == str(today)} == {f"{float(str(average)):,.2f}"}
 
 
 def _in_a_browser(settings: Settings, shown: dict[str, str], folder: Path) -> None:
