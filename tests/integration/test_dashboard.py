@@ -26,7 +26,7 @@ from demo import DemoServer, advance, generate
 from ledger.settings import Settings
 from ledger.tables import publications
 from operations.dashboard_command import command_line
-from serving.dashboard.charts import country_number, world_map
+from serving.dashboard.charts import country_number, lines, score_trend, world_map
 from serving.publish import publish, refresh_operations
 from serving.reader import open_published
 
@@ -290,3 +290,27 @@ def test_countries_are_placed_however_they_are_spelled() -> None:
     chart, unplaced = world_map(regions)
     assert list(unplaced["country"]) == ["Nowhere"]
     assert '"total_revenue": 30.0' in chart.to_json()
+
+
+@pytest.mark.parametrize("days", [1, 2, 10, 59])
+def test_a_day_has_one_tick_at_most_and_equal_lines_are_told_apart(days: int) -> None:
+    dates = [AS_OF.date() - timedelta(days=back) for back in range(days)]
+    points = pd.DataFrame(
+        [(day, component, 10.0) for day in dates for component in ("recency", "support")],
+        columns=["as_of_date", "component", "points"],
+    )
+    line = lines(points, "as_of_date", "points", "Points", "component").to_dict()["layer"][0]
+    found = line["encoding"]["x"]["axis"]["values"]
+    ticks = [(tick["year"], tick["month"], tick["date"]) for tick in found]
+    assert (AS_OF.year, AS_OF.month, AS_OF.day) in ticks
+    assert len(ticks) == len(set(ticks)) <= min(days, 8)
+    assert line["encoding"]["y"]["scale"]["domain"][1] > 10
+    assert len({tuple(dash) for dash in line["encoding"]["strokeDash"]["scale"]["range"]}) == 2
+
+
+def test_the_trend_is_over_its_bars_and_a_day_without_scores_keeps_its_place() -> None:
+    dates = [AS_OF.date() - timedelta(days=back) for back in (3, 0)]
+    trend = pd.DataFrame({"as_of_date": dates, "health_band": "watch", "companies": 1})
+    bars, line = score_trend(trend.assign(average_score=50.0)).to_dict()["layer"]
+    assert bars["encoding"]["x"] == line["encoding"]["x"]
+    assert len(line["encoding"]["x"]["scale"]["domain"]) == 4
