@@ -27,6 +27,7 @@ from ledger.settings import Settings
 from ledger.tables import publications
 from operations.dashboard_command import command_line
 from serving.dashboard.charts import country_number, lines, score_trend, world_map
+from serving.dashboard.parts import table_html
 from serving.publish import publish, refresh_operations
 from serving.reader import open_published
 
@@ -314,3 +315,13 @@ def test_the_trend_is_over_its_bars_and_a_day_without_scores_keeps_its_place() -
     bars, line = score_trend(trend.assign(average_score=50.0)).to_dict()["layer"]
     assert bars["encoding"]["x"] == line["encoding"]["x"]
     assert len(line["encoding"]["x"]["scale"]["domain"]) == 4
+
+
+def test_a_heading_stands_where_its_figures_do() -> None:
+    data = pd.DataFrame(
+        {"industry": ["Media", float("nan")], "orders": [1, 2], "is_resolved": [True, False]}
+    )
+    html = table_html(data)
+    assert '<th scope="col">industry</th><th scope="col" class="number">orders</th>' in html
+    assert '<th scope="col">is resolved</th>' in html
+    assert '<td class="number">1</td><td>yes</td>' in html
