@@ -18,6 +18,8 @@ def command_line(port: int, *, opens_browser: bool) -> list[str]:
         "server.address": "127.0.0.1",
         "server.port": port,
         "server.headless": not opens_browser,
+        # Where Streamlit never ran it asks for an address first, and serves nothing until then.
+        "server.showEmailPrompt": False,
         "server.fileWatcherType": "none",
         "browser.gatherUsageStats": False,
         "client.toolbarMode": "minimal",

@@ -15,7 +15,15 @@ ALIASES = Path(__file__).parents[2] / "seeds" / "country_aliases.csv"
 # Told apart also by who sees no red or green (Okabe and Ito).
 BAND_COLOURS = {"at_risk": "#D55E00", "watch": "#E69F00", "healthy": "#0072B2"}
 LINE = "#0072B2"
+HUES = ["#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00"]
 WORST, BEST = 0, 100
+TWO_MONTHS = 60
+LABELS = 6
+ROOM = 1.2
+DASH = 4
+FEW = 100
+AXIS_HEIGHT = 80
+"""Streamlit fits the axis and its title into the height of a chart."""
 
 
 def band_scale() -> alt.Scale:
@@ -44,32 +52,82 @@ def score_distribution(companies: pd.DataFrame) -> alt.Chart:
 
 def score_trend(trend: pd.DataFrame) -> alt.LayerChart:
     """Average score by day, above the number of companies in each band."""
-    days = alt.Axis(format="%d %b", labelOverlap=True)
-    base = alt.Chart(trend).encode(x=alt.X("yearmonthdate(as_of_date):T", title=None, axis=days))
+    days = pd.to_datetime(trend["as_of_date"])
+    # Days of no score keep their place; as text they are the same days in every time zone.
+    shown = pd.date_range(days.min(), days.max()).strftime("%Y-%m-%d")
+    base = alt.Chart(trend.assign(day=days.dt.strftime("%Y-%m-%d"))).encode(
+        x=alt.X(
+            "day:O",
+            title=None,
+            scale=alt.Scale(domain=list(shown)),
+            axis=alt.Axis(
+                labelExpr="utcFormat(toDate(datum.value), '%d %b')", labelAngle=0, labelOverlap=True
+            ),
+        )
+    )
     bars = base.mark_bar(opacity=0.5).encode(
         y=alt.Y("companies:Q", title="Companies"),
         color=alt.Color("health_band:N", scale=band_scale(), title="Band"),
     )
-    line = base.mark_line(point=True, color="#000000").encode(
+    line = base.mark_line(point={"color": "#000000"}, color="#000000").encode(
         y=alt.Y("average_score:Q", title="Average score", scale=alt.Scale(domain=[WORST, BEST])),
-        tooltip=["as_of_date:T", alt.Tooltip("average_score:Q", format=".1f")],
+        tooltip=["day:O", alt.Tooltip("average_score:Q", format=".1f")],
     )
     return alt.layer(bars, line).resolve_scale(y="independent").properties(height=260)
 
 
-def lines(data: pd.DataFrame, x: str, y: str, title: str, colour: str | None = None) -> alt.Chart:
+def lines(
+    data: pd.DataFrame, x: str, y: str, title: str, colour: str | None = None
+) -> alt.LayerChart:
     """One line, or one a value of `colour`."""
-    encoding: dict[str, Any] = {
-        "x": alt.X(f"{x}:T", title=None),
-        "y": alt.Y(f"{y}:Q", title=title),
-        "tooltip": list(data.columns),
-    }
-    chart = alt.Chart(data).mark_line(point=len(data) < 100)
-    if colour:
-        encoding["color"] = alt.Color(f"{colour}:N")
+    base = alt.Chart(data).encode(
+        x=alt.X(f"{x}:T", title=None, axis=_day_axis(data[x])),
+        y=alt.Y(f"{y}:Q", title=title, scale=_roomy(data[y])),
+        tooltip=list(data.columns),
+    )
+    line, point = base.mark_line(), base.mark_point(filled=True, opacity=1)
+    if colour is None:
+        line, point = line.encode(color=alt.value(LINE)), point.encode(color=alt.value(LINE))
     else:
-        chart = alt.Chart(data).mark_line(point=len(data) < 100, color=LINE)
-    return chart.encode(**encoding).properties(height=260)
+        line, point = _told_apart(line, point, colour, sorted(data[colour].unique()))
+    layers = [line, point] if len(data) < FEW else [line]
+    return alt.layer(*layers).properties(height=260)
+
+
+def _told_apart(
+    line: alt.Chart, point: alt.Chart, by: str, values: list[str]
+) -> tuple[alt.Chart, alt.Chart]:
+    """Equal lines lie on each other: one above has shorter dashes and smaller points."""
+    count = len(values)
+    dashes = [[DASH * (count - place), DASH * place] for place in range(count)]
+    areas = [(DASH + 2 * (count - place)) ** 2 for place in range(count)]
+
+    def scale(of: list[Any]) -> alt.Scale:
+        return alt.Scale(domain=values, range=of)
+
+    # Of a field of their own: Vega would draw them into the legend of the colours.
+    line, point = (it.transform_calculate(place=f"datum['{by}']") for it in (line, point))
+    hue = alt.Color(f"{by}:N", scale=scale(HUES[:count]), legend=alt.Legend(symbolType="circle"))
+    dash = alt.StrokeDash("place:N", scale=scale(dashes), legend=None)
+    size = alt.Size("place:N", scale=scale(areas), legend=None)
+    return line.encode(color=hue, strokeDash=dash), point.encode(color=hue, size=size)
+
+
+def _day_axis(days: pd.Series) -> alt.Axis:
+    """Ticks on days, the newest among them: where days are few, Vega would count hours."""
+    first, newest = pd.to_datetime(days.min()), pd.to_datetime(days.max())
+    span = (newest - first).days
+    if span >= TWO_MONTHS:
+        return alt.Axis()
+    labelled = pd.date_range(end=newest, start=first)[:: -(1 + span // LABELS)]
+    ticks = [alt.DateTime(year=day.year, month=day.month, date=day.day) for day in labelled]
+    return alt.Axis(values=ticks, format="%d %b", labelOverlap=True)
+
+
+def _roomy(values: pd.Series) -> alt.Scale:
+    """From zero or below to above the highest."""
+    low, high = min(0.0, float(values.min())), max(0.0, float(values.max()))
+    return alt.Scale(domain=[low * ROOM, high * ROOM or 1.0], nice=True)
 
 
 def bars(data: pd.DataFrame, x: str, y: str, title: str) -> alt.Chart:
@@ -82,7 +140,7 @@ def bars(data: pd.DataFrame, x: str, y: str, title: str) -> alt.Chart:
             y=alt.Y(f"{y}:N", sort="-x", title=None, axis=alt.Axis(labelOverlap=False)),
             tooltip=list(data.columns),
         )
-        .properties(height=max(120, 32 * len(data)))
+        .properties(height=AXIS_HEIGHT + 32 * len(data))
     )
 
 

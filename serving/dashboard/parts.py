@@ -16,6 +16,7 @@ from serving.reader import Reader, open_published
 
 STALE_AFTER = timedelta(hours=2)
 """`serve` builds everything every hour; older than this, something is wrong, or nothing runs."""
+LAST_POINT = "The last point is the current score; before it stands the first score of each day."
 STYLE = """
 <style>
 @media print {
@@ -28,7 +29,7 @@ table.plain { border-collapse: collapse; width: 100%; font-size: 0.875rem }
 table.plain th { text-align: left; font-weight: 600; border-bottom: 2px solid #bbb }
 table.plain th, table.plain td { padding: 0.3rem 0.5rem; vertical-align: top }
 table.plain td { border-bottom: 1px solid #ddd }
-table.plain td.number { text-align: right; font-variant-numeric: tabular-nums }
+table.plain .number { text-align: right; font-variant-numeric: tabular-nums }
 p.note { color: #555; font-size: 0.875rem }
 </style>
 """
@@ -91,16 +92,18 @@ def chart(title: str, data: pd.DataFrame, draw: Callable[[pd.DataFrame], Any], e
 
 
 def table(data: pd.DataFrame, empty: str = "None.") -> None:
-    """A plain table, which a screen reader can read and paper can hold.
-
-    What is in it comes from outside: it is escaped, and never read as Markdown or HTML.
-    """
+    """A plain table, which a screen reader can read and paper can hold."""
     if data.empty:
         st.caption(empty)
         return
-    head = "".join(f'<th scope="col">{escape(_label(name))}</th>' for name in data.columns)
+    st.html(table_html(data))
+
+
+def table_html(data: pd.DataFrame) -> str:
+    """What is in it comes from outside: it is escaped, and never read as Markdown or HTML."""
+    head = "".join(_heading(name, data[name]) for name in data.columns)
     rows = "".join(_row(row) for row in data.itertuples(index=False))
-    st.html(f'<table class="plain"><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>')
+    return f'<table class="plain"><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>'
 
 
 def note(text: str) -> None:
@@ -112,9 +115,21 @@ def _row(row: Iterable[Any]) -> str:
     return "<tr>" + "".join(_cell(value) for value in row) + "</tr>"
 
 
+def _heading(name: Any, values: Iterable[Any]) -> str:
+    return f'<th scope="col"{_kind(*values)}>{escape(_label(name))}</th>'
+
+
 def _cell(value: Any) -> str:
-    kind = ' class="number"' if isinstance(value, int | float) else ""
-    return f"<td{kind}>{escape(_text(value))}</td>"
+    return f"<td{_kind(value)}>{escape(_text(value))}</td>"
+
+
+def _kind(*values: Any) -> str:
+    return ' class="number"' if any(_is_number(value) for value in values) else ""
+
+
+def _is_number(value: Any) -> bool:
+    """Whether it is a figure: pandas' missing text is a float too."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and not pd.isna(value)
 
 
 def _label(name: Any) -> str:

@@ -8,6 +8,9 @@ import pandas as pd
 
 from serving.reader import Reader
 
+# History keeps the first score of each day and is never rewritten. A page shows the current one, so
+# the day of the current scores is taken from them, in the view only: its parts agree.
+NEWEST_DAY = "select max(cast(calculated_at as date)) from health.company_health_metrics"
 BANDS = "select health_band, min_score from health.health_score_bands order by min_score desc"
 COMPANIES = """
 select
@@ -26,17 +29,22 @@ from health.company_health_metrics as metrics
 left join core.dim_company as companies on metrics.company_id = companies.company_id
 order by metrics.health_score, metrics.company_name
 """
-TREND = """
+TREND = f"""
+with scores as (
+    select as_of_date, health_band, health_score
+    from health.company_health_history where as_of_date < ({NEWEST_DAY})
+    union all
+    select cast(calculated_at as date) as as_of_date, health_band, health_score
+    from health.company_health_metrics
+)
+
 select as_of_date, health_band, count(*) as companies, sum(health_score) as score_sum
-from health.company_health_history
+from scores
 where as_of_date > ?
 group by as_of_date, health_band
 order by as_of_date
 """
-HISTORY_DAYS = """
-select min(as_of_date), max(as_of_date) from health.company_health_history where as_of_date >= ?
-"""
-NEWEST_DAY = "select max(as_of_date) from health.company_health_history"
+EARLIEST_DAY = "select min(as_of_date) from health.company_health_history where as_of_date >= ?"
 MOVES = """
 select
     later.company_id,
@@ -45,23 +53,31 @@ select
     earlier.points as earlier_points,
     later.points as later_points,
     later.reason
-from health.company_health_component_history as later
+from health.company_health_components as later
 inner join health.company_health_component_history as earlier
     on later.company_id = earlier.company_id and later.component = earlier.component
 inner join health.company_health_metrics as metrics on later.company_id = metrics.company_id
-where later.as_of_date = ? and earlier.as_of_date = ?
+where earlier.as_of_date = ?
 """
 COMPONENTS = """
 select component, points, max_points, reason
 from health.company_health_components where company_id = ? order by component
 """
-SCORE_HISTORY = """
+SCORE_HISTORY = f"""
 select as_of_date, health_score, health_band
-from health.company_health_history where company_id = ? order by as_of_date
+from health.company_health_history where company_id = ? and as_of_date < ({NEWEST_DAY})
+union all
+select cast(calculated_at as date) as as_of_date, health_score, health_band
+from health.company_health_metrics where company_id = ?
+order by as_of_date
 """
-COMPONENT_HISTORY = """
+COMPONENT_HISTORY = f"""
 select as_of_date, component, points
-from health.company_health_component_history where company_id = ? order by as_of_date, component
+from health.company_health_component_history where company_id = ? and as_of_date < ({NEWEST_DAY})
+union all
+select cast(calculated_at as date) as as_of_date, component, points
+from health.company_health_components where company_id = ?
+order by as_of_date, component
 """
 COMPANY_SALES = """
 select
@@ -163,15 +179,15 @@ def trend(reader: Reader) -> pd.DataFrame:
 
 
 def moves(reader: Reader) -> tuple[pd.DataFrame, date | None, date | None]:
-    """What each company gained or lost within a week, and by what; with the days compared.
+    """What each company gained or lost within a week until now, and by what; with the days.
 
     The component that moved furthest gives the reason.
     """
     newest = value(reader, NEWEST_DAY)
     if newest is None:
         return pd.DataFrame(), None, None
-    earliest = value(reader, HISTORY_DAYS, [newest - timedelta(days=MOVE_DAYS)])
-    found = frame(reader, MOVES, [newest, earliest])
+    earliest = value(reader, EARLIEST_DAY, [newest - timedelta(days=MOVE_DAYS)])
+    found = frame(reader, MOVES, [earliest])
     if found.empty or earliest == newest:
         return pd.DataFrame(), earliest, newest
     found["change"] = found["later_points"] - found["earlier_points"]

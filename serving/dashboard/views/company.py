@@ -3,7 +3,7 @@
 import streamlit as st
 
 from serving.dashboard import charts
-from serving.dashboard.parts import chart, figures, page, table
+from serving.dashboard.parts import LAST_POINT, chart, figures, page, table
 from serving.dashboard.queries import (
     COMPANIES,
     COMPANY_SALES,
@@ -13,6 +13,7 @@ from serving.dashboard.queries import (
     SCORE_HISTORY,
     frame,
 )
+from serving.reader import Reader
 
 
 def show() -> None:
@@ -43,24 +44,30 @@ def show() -> None:
         )
         st.subheader("What makes the score")
         table(frame(reader, COMPONENTS, [chosen]))
-        left, right = st.columns(2)
-        with left:
-            history = frame(reader, SCORE_HISTORY, [chosen])
-            chart(
-                "Score by day",
-                history,
-                lambda data: charts.lines(data, "as_of_date", "health_score", "Score"),
-                "There is no history yet; each day adds to it.",
-            )
-        with right:
-            components = frame(reader, COMPONENT_HISTORY, [chosen])
-            chart(
-                "Points by day and component",
-                components,
-                lambda data: charts.lines(data, "as_of_date", "points", "Points", "component"),
-                "There is no history yet; each day adds to it.",
-            )
+        _days(reader, chosen)
         st.subheader("Sales by month")
         table(frame(reader, COMPANY_SALES, [chosen]), "No sales.")
         st.subheader("Newest tickets")
         table(frame(reader, COMPANY_TICKETS, [chosen]), "No tickets.")
+
+
+def _days(reader: Reader, company_id: str) -> None:
+    """How the score and its components went."""
+    left, right = st.columns(2)
+    with left:
+        history = frame(reader, SCORE_HISTORY, [company_id, company_id])
+        chart(
+            "Score by day",
+            history,
+            lambda data: charts.lines(data, "as_of_date", "health_score", "Score"),
+            "There is no history yet; each day adds to it.",
+        )
+    with right:
+        components = frame(reader, COMPONENT_HISTORY, [company_id, company_id])
+        chart(
+            "Points by day and component",
+            components,
+            lambda data: charts.lines(data, "as_of_date", "points", "Points", "component"),
+            "There is no history yet; each day adds to it.",
+        )
+    st.caption(LAST_POINT)

@@ -3,7 +3,7 @@
 import streamlit as st
 
 from serving.dashboard import charts
-from serving.dashboard.parts import chart, figures, page, table
+from serving.dashboard.parts import LAST_POINT, chart, figures, page, table
 from serving.dashboard.queries import COMPANIES, frame, moves, trend
 
 SHOWN = 10
@@ -33,12 +33,16 @@ def show() -> None:
         with right:
             empty = "There is no history yet; each day adds to it."
             chart("Trend", trend(reader), charts.score_trend, empty)
+            st.caption(LAST_POINT)
         moved, earlier, later = moves(reader)
         st.subheader("Movers")
         if moved.empty:
             st.info("Nobody moved, or there are not two days to compare yet.")
         else:
-            st.caption(f"From {earlier} to {later}; what moved the score most is the reason.")
+            st.caption(
+                f"From the first score of {earlier} to the current one of {later}; "
+                "what moved the score most is the reason."
+            )
             worse, better = st.columns(2)
             names = ["company_name", "change", "component", "reason"]
             with worse:
