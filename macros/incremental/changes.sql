@@ -77,7 +77,7 @@
 {%- endmacro %}
 
 
-{#- A row where the notes do not name keys of that column alone. -#}
+{#- A row where the notes do not name keys of that column alone, or too many to look each of them up. -#}
 {% macro notes_of_all_rows_sql(relation, column) %}
     {% set of_relation = "schema_name = '" ~ relation.schema ~ "' and model = '" ~ relation.identifier ~ "'" %}
     select 1 as is_noted from {{ unpublished_models() }} where {{ of_relation }}
@@ -88,4 +88,5 @@
         count(key_value) < count(*)
         or min(key_column) <> '{{ column }}'
         or max(key_column) <> '{{ column }}'
+        or count(distinct key_value) > 20000
 {% endmacro %}
