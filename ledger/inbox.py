@@ -149,7 +149,7 @@ def waiting_count(ledger: Engine) -> int:
         return connection.scalar(select(func.count()).select_from(inbox).where(WAITING)) or 0
 
 
-def prune(ledger: Engine, at: datetime) -> int:
+def prune(ledger: Engine, at: datetime, *, dry_run: bool = False) -> int:
     """Forget landed events: their bytes after a week, themselves after 30 days; gives how many.
 
     Until then a repeat is known, and a restored warehouse gets back what it lacks. The counts stay.
@@ -162,6 +162,8 @@ def prune(ledger: Engine, at: datetime) -> int:
             .where(old)
             .group_by(inbox.c.way_in, inbox.c.source)
         ).all()
+        if dry_run:
+            return sum(number for _, _, number in counted)
         connection.execute(inbox.delete().where(old))
         for way_in, source, number in counted:
             add_to_totals(connection, (way_in, source), landed_and_pruned=number)

@@ -59,20 +59,24 @@ class Target:
         except (duckdb.Error, psycopg2.Error) as error:
             raise self._unreadable(error) from error
 
-    def execute(self, statement: str) -> None:
-        """Run a statement and commit it.
+    def execute(self, *statements: str) -> None:
+        """Run statements and commit them together.
 
         Raises:
-            TargetError: the database cannot be opened, or refuses the statement.
+            TargetError: the database cannot be opened, or refuses a statement.
         """
         try:
             if self.name == "duckdb":
                 with duckdb.connect(str(self._settings.warehouse_path)) as connection:
-                    connection.execute(statement)
+                    connection.begin()
+                    for statement in statements:
+                        connection.execute(statement)
+                    connection.commit()
                 return
             postgres = psycopg2.connect(**self._settings.postgres_parameters())
             with closing(postgres), postgres, postgres.cursor() as cursor:
-                cursor.execute(statement)
+                for statement in statements:
+                    cursor.execute(statement)
         except (duckdb.Error, psycopg2.Error) as error:
             raise self._unreadable(error) from error
 

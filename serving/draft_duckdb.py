@@ -14,7 +14,10 @@ import duckdb
 from serving.notes import KEYS, MODELS, NOTES, Change, changes
 
 BASE = "operations.published_base"
-INNER_TABLES = ("load_claims", "unpublished_models", "unpublished_keys", "published_base")
+INNER_TABLES = (
+    *("load_claims", "settled_claims"),
+    *("unpublished_models", "unpublished_keys", "published_base"),
+)
 GROWTH = 2
 """A file that is only changed keeps room that rows have left: it is written anew at this size."""
 Tables = dict[tuple[str, str], list[tuple[str, str]]]

@@ -13,6 +13,27 @@
 {% endmacro %}
 
 
+{#-
+    Claims that `warehouse maintain` has summed up: the model has claimed every load that was completed
+    before a moment. It keeps the list of claims as short as what a few days bring.
+-#}
+{% macro settled_claims() %}
+    {% do return(load_claims().incorporate(path={'identifier': 'settled_claims'})) %}
+{% endmacro %}
+
+
+{#- Moment before which the model has claimed every load; none was completed before 1970. -#}
+{% macro settled_until(name) -%}
+    coalesce(
+        (
+            select max(settled.settled_until) from {{ settled_claims() }} as settled
+            where settled.model = '{{ name }}'
+        ),
+        cast('1970-01-01 00:00:00+00' as timestamptz)
+    )
+{%- endmacro %}
+
+
 {#- Whether this run adds to the rows that the model holds: false when it is built anew. -#}
 {% macro adds_to_existing_rows() %}
     {% do return(is_incremental()) %}
@@ -26,6 +47,7 @@
         {% if execute %}
             {% if not adds_to_existing_rows() %}
                 delete from {{ load_claims() }} where model = '{{ model.name }}';
+                delete from {{ settled_claims() }} where model = '{{ model.name }}';
             {% endif %}
             {% if not flags.EMPTY %}
                 {{ insert_claims_sql(loads, upstream_incremental_models()) }}
@@ -63,8 +85,11 @@
 
 
 {% macro not_claimed_by(name) -%}
-    completed.load_id not in (
-        select claims.load_id from {{ load_claims() }} as claims where claims.model = '{{ name }}'
+    (
+        completed.inserted_at >= {{ settled_until(name) }}
+        and completed.load_id not in (
+            select claims.load_id from {{ load_claims() }} as claims where claims.model = '{{ name }}'
+        )
     )
 {%- endmacro %}
 
@@ -224,5 +249,8 @@
     ({{ column }} in (
         select claims.load_id from {{ load_claims() }} as claims
         where claims.model = '{{ relation.identifier }}'
+        union all
+        select completed.load_id from {{ source('raw', 'dlt_loads') }} as completed
+        where completed.status = 0 and completed.inserted_at < {{ settled_until(relation.identifier) }}
     )) is true
 {%- endmacro %}

@@ -24,8 +24,25 @@
 {% macro default__raw_index_sql(schema, identifier, column) -%}{%- endmacro %}
 
 {% macro postgres__raw_index_sql(schema, identifier, column) -%}
-    create index if not exists {{ identifier }}_{{ column | trim('_') }} on {{ schema }}.{{ identifier }} ({{ column }});
+    create index if not exists {{ raw_index_name(identifier, column) }} on {{ schema }}.{{ identifier }} ({{ column }});
 {%- endmacro %}
+
+
+{#- Names of the indexes in some schemas; none on engines that scan, which get none. -#}
+{% macro existing_indexes(schemas) %}
+    {% do return(adapter.dispatch('existing_indexes', 'warehouse')(schemas)) %}
+{% endmacro %}
+
+{% macro default__existing_indexes(schemas) %}
+    {% do return([]) %}
+{% endmacro %}
+
+{% macro postgres__existing_indexes(schemas) %}
+    {% set query %}
+    select indexname from pg_indexes where schemaname in ('{{ schemas | join("', '") }}')
+    {% endset %}
+    {% do return(run_query(query).columns[0].values() | list) %}
+{% endmacro %}
 
 
 {#-

@@ -28,8 +28,12 @@
                 add column if not exists {{ column.name }} {{ column.data_type }};
             {% endfor %}
         {% endfor %}
+        {{ create_missing_indexes(tables) }}
         {% if (claims.schema, claims.identifier) not in found %}
             {{ create_load_claims_sql(claims) }}
+        {% endif %}
+        {% if (claims.schema, settled_claims().identifier) not in found %}
+            {{ create_settled_claims_sql(settled_claims()) }}
         {% endif %}
         {% if (claims.schema, unpublished_keys().identifier) not in found %}
             {{ create_unpublished_sql() }}
@@ -53,10 +57,30 @@
         {{ column.name }} {{ column.data_type }}{{ ',' if not loop.last }}
         {%- endfor %}
     );
-    {%- set names = columns | map(attribute='name') | list %}
-    {%- for name in ['_dlt_load_id', 'order_id' if 'order_id' in names else 'id'] if name in names %}
-    {{ raw_index_sql(schema, identifier, name) }}
-    {%- endfor %}
+{% endmacro %}
+
+
+{#- Indexes of tables of raw, whoever created them: a first sync does so before any build. -#}
+{% macro create_missing_indexes(tables) %}
+    {% set existing = existing_indexes(tables.keys() | map('first') | unique | list) %}
+    {% for name, columns in tables.items() %}
+        {% set names = columns | map(attribute='name') | list %}
+        {% for column in indexed_raw_columns(names) if raw_index_name(name[1], column) not in existing %}
+            {{ raw_index_sql(name[0], name[1], column) }}
+        {% endfor %}
+    {% endfor %}
+{% endmacro %}
+
+
+{#- What builds look rows of raw up by: their load, their key; loads by the moment of completion. -#}
+{% macro indexed_raw_columns(names) %}
+    {% set key = 'order_id' if 'order_id' in names else 'id' %}
+    {% do return(['_dlt_load_id', key, 'inserted_at'] | select('in', names) | list) %}
+{% endmacro %}
+
+
+{% macro raw_index_name(identifier, column) %}
+    {% do return(identifier ~ '_' ~ column | trim('_')) %}
 {% endmacro %}
 
 
@@ -67,5 +91,13 @@
         invocation_id text not null,
         claimed_at timestamp not null,
         primary key (model, load_id)
+    );
+{% endmacro %}
+
+
+{% macro create_settled_claims_sql(relation) %}
+    create table if not exists {{ relation }} (
+        model text not null primary key,
+        settled_until timestamptz not null
     );
 {% endmacro %}

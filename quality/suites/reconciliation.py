@@ -15,9 +15,16 @@ COUNTED = {
     "core.fct_feedback": ("staging.stg_support__feedback", "feedback_id"),
     "core.fct_user_events": ("staging.stg_events__user_events", "event_id"),
 }
-CLAIMED = (
-    "({column} in (select load_id from operations.load_claims where model = '{model}')) is true"
-)
+CLAIMED = """(
+    {column} in (
+        select load_id from operations.load_claims where model = '{model}'
+        union all
+        select load_id from raw._dlt_loads
+        where status = 0 and inserted_at < (
+            select max(settled_until) from operations.settled_claims where model = '{model}'
+        )
+    )
+) is true"""
 """As macro `claimed_by`: with a join PostgreSQL would expect a few rows where all are meant."""
 ITEMS = """
     select distinct

@@ -15,7 +15,9 @@ from integration.streams import START, Change, Step, land, record, streams
 from sqlalchemy import URL
 from support.modelled import MARTS, ModelledWarehouse
 
+from ledger.runs import now
 from ledger.settings import Settings
+from operations.settled_claims import settle_claims
 
 EXAMPLES = int(os.environ.get("LAW_EXAMPLES") or 1)
 NEW_WEIGHTS = """
@@ -35,7 +37,7 @@ def two_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 class Journey:
-    """Plays a stream on one warehouse."""
+    """Plays a stream on one warehouse, whose claims are summed up now and then."""
 
     def __init__(self, warehouse: ModelledWarehouse, *, full: bool) -> None:
         self.warehouse = warehouse
@@ -54,6 +56,8 @@ class Journey:
                 self.warehouse.execute(NEW_WEIGHTS)
             if not self.full:
                 self.build(*(CURRENT_STATE if step.partial else ()))
+            if number % 2:
+                settle_claims(self.warehouse.settings, now(), dry_run=False)
             for earlier in late:
                 self.warehouse.complete(earlier)
             late = [load_id] if step.late else []

@@ -103,9 +103,9 @@ def test_what_is_old_goes_and_a_dry_run_says_so_first(warehouse: Warehouse) -> N
     foreseen = maintain(warehouse.settings, dry_run=True)["ledger"]
     assert count(warehouse) == before
     gone = maintain(warehouse.settings, dry_run=False)["ledger"]
-    expected = dict.fromkeys(DAYS, 1) | {"publications": 2, "publication_tables": 2}
+    expected = dict.fromkeys(DAYS, 1) | {"publications": 2, "publication_tables": 2, "inbox": 0}
     assert foreseen == expected
-    assert gone == expected | {"inbox": 0}
+    assert gone == expected
     assert_balanced(warehouse.ledger)
     with warehouse.ledger.connect() as connection:
         kept = set(connection.scalars(select(dead_letters.c.status)))
@@ -143,6 +143,11 @@ def test_a_fault_that_lasts_is_not_told_again_and_its_end_is(warehouse: Warehous
     assert said == ["disk: well again", "source:crm: well again"]
 
 
+def waiting_and_landed(warehouse: Warehouse) -> int:
+    with warehouse.ledger.connect() as connection:
+        return len(connection.execute(select(inbox.c.event_id)).all())
+
+
 def test_events_that_wait_stay_and_those_that_landed_go_and_still_count(
     warehouse: Warehouse,
 ) -> None:
@@ -157,18 +162,64 @@ def test_events_that_wait_stay_and_those_that_landed_go_and_still_count(
                 update(inbox).where(inbox.c.event_id == id).values(landed_at=landed_at)
             )
         add_to_totals(connection, ("webhook", "crm"), received=2)
+    assert maintain(warehouse.settings, dry_run=True)["ledger"]["inbox"] == 1
+    assert waiting_and_landed(warehouse) == 2, "a dry run"
     assert maintain(warehouse.settings, dry_run=False)["ledger"]["inbox"] == 1
+    assert waiting_and_landed(warehouse) == 1
     assert waiting_count(warehouse.ledger) == 1
     assert_balanced(warehouse.ledger)
+
+
+LOADS = "create table raw._dlt_loads (load_id text, status bigint, inserted_at timestamptz)"
+
+
+def completed(warehouse: Warehouse, age: int) -> str:
+    """Id of a load that was completed some days ago."""
+    moment = now() - age * DAY
+    load_id = str(moment.timestamp())
+    warehouse.execute(f"insert into raw._dlt_loads values ('{load_id}', 0, '{moment.isoformat()}')")
+    return load_id
+
+
+def test_what_old_loads_said_of_themselves_goes_but_not_the_last_word(
+    warehouse: Warehouse,
+) -> None:
+    warehouse.execute("create schema if not exists raw")
+    warehouse.execute(LOADS)
+    word = "source text, entity text, cursor_at timestamptz, _dlt_load_id text"
+    warehouse.execute(f"create table raw.sync_cursors ({word})")
+    place = "topic text, partition bigint, next_offset bigint, _dlt_load_id text"
+    warehouse.execute(f"create table raw.stream_offsets ({place})")
+    warehouse.execute("create table raw.inbox_batches (batch_id text, _dlt_load_id text)")
+    older, old, young = (completed(warehouse, age) for age in (LONG_AGO + 1, LONG_AGO, LATELY))
+    for load_id in (older, old):
+        # An idle source says the same again and again, one that never got anywhere says nothing.
+        warehouse.execute(
+            f"insert into raw.sync_cursors values ('crm', 'users', '2026-01-01', '{load_id}'),"
+            f" ('crm', 'accounts', null, '{load_id}')"
+        )
+    for next_offset, load_id in ((7, older), (5, old), (9, young)):
+        for partition in (0, 1) if load_id != young else (1,):
+            row = f"'events', {partition}, {next_offset}, '{load_id}'"
+            warehouse.execute(f"insert into raw.stream_offsets values ({row})")
+    for load_id in (old, young):
+        warehouse.execute(f"insert into raw.inbox_batches values ('b', '{load_id}')")
+    expected = {"sync_cursors": 2, "stream_offsets": 3, "inbox_batches": 1}
+    assert maintain(warehouse.settings, dry_run=True)["raw"] == expected
+    assert maintain(warehouse.settings, dry_run=False)["raw"] == expected
+    assert maintain(warehouse.settings, dry_run=False)["raw"] == {}
+    cursors = "select entity, _dlt_load_id from raw.sync_cursors order by entity"
+    assert warehouse.rows(cursors) == [("accounts", old), ("users", old)]
+    offsets = "select partition, next_offset from raw.stream_offsets order by partition"
+    assert warehouse.rows(offsets) == [(0, 7), (1, 9)]
 
 
 def test_raw_loses_only_old_rows_of_loads_that_never_ended(warehouse: Warehouse) -> None:
     old, young = (str((now() - age * DAY).timestamp()) for age in (8, 1))
     warehouse.execute("create schema if not exists raw")
-    warehouse.execute("create table raw._dlt_loads (load_id text, status bigint)")
+    warehouse.execute(LOADS)
     warehouse.execute("create table raw.crm__users (id text, _dlt_load_id text)")
-    ancient = str((now() - LONG_AGO * DAY).timestamp())
-    warehouse.execute(f"insert into raw._dlt_loads values ('{ancient}', 0)")
+    ancient = completed(warehouse, LONG_AGO)
     for id, load_id in (("complete", ancient), ("left", old), ("running", young)):
         warehouse.execute(f"insert into raw.crm__users values ('{id}', '{load_id}')")
     assert maintain(warehouse.settings, dry_run=True)["raw"] == {"crm__users": 1}
