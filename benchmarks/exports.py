@@ -41,7 +41,7 @@ COLUMNS = """
     cast(nn % 1000 as decimal(18, 6)) as unit_price,
     cast(nn % 1000 as decimal(28, 6)) as net_amount,
     nn % 10 = 0 as is_cancelled,
-    timestamp '2026-01-01' as ordered_at,
+    timestamp '2025-01-01' + nn % 365 * interval '1 day' as ordered_at,
     case when nn % 5 = 0 then null when nn % 7 = 0 then '' else 'na,me' end as note
 """
 
