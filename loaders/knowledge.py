@@ -9,6 +9,7 @@ from datetime import datetime
 
 import pyarrow as pa
 
+from ledger.versions import newest_first
 from loaders.arrow import LOAD_ID, arrow_schema
 from loaders.columns import RawTable, tables_of
 from loaders.contracts import Entity
@@ -47,7 +48,7 @@ def known_records(target: Target, entity: Entity, since: datetime | None) -> Kno
         " as is_live"
         " from (select id, _row_hash, updated_at, _dlt_load_id, _is_deleted,"
         f" row_number() over ({version}"
-        " order by _received_at desc, _row_hash desc, _is_deleted desc) as version_rank,"
+        f" order by {newest_first()}) as version_rank,"
         f" min(_row_hash) over ({load}) <> max(_row_hash) over ({load}) as is_one_of_several"
         f" from {RAW}.{entity.table} where {where}) as ranked) as judged"
         " where is_live = 1 and not _is_deleted and (version_rank = 1 or is_one_of_several)"
@@ -97,8 +98,8 @@ def tombstones(
 def _latest(entity: Entity) -> str:
     return (
         "select * from (select *, row_number() over (partition by id"
-        " order by updated_at desc, _received_at desc, _row_hash desc, _dlt_load_id)"
-        f" as version_rank from {RAW}.{entity.table} where {COMPLETE}) as ranked"
+        f" order by {newest_first()}) as version_rank"
+        f" from {RAW}.{entity.table} where {COMPLETE}) as ranked"
         " where version_rank = 1"
     )
 

@@ -13,6 +13,7 @@ from typing import Any
 
 import msgspec
 
+from ledger.versions import newest_first
 from loaders.columns import POSITION, Column, RawTable, tables_of
 from loaders.contracts import Entity
 from loaders.decoding import encode_json
@@ -66,7 +67,7 @@ def newest_rows(target: Target, entity: Entity, ids: Sequence[str]) -> dict[str,
     """The newest version of each record that raw has, by id."""
     own = tables_of(entity)[0]
     has_version = any(column.name == "updated_at" for column in own.columns)
-    order = "updated_at desc, " if has_version else ""
+    order = newest_first("updated_at" if has_version else None)
     place = f"{RAW}.{own.name}"
     found: dict[str, NewestRow] = {}
     for start in range(0, len(ids), IDS_A_QUERY):
@@ -74,8 +75,8 @@ def newest_rows(target: Target, entity: Entity, ids: Sequence[str]) -> dict[str,
         rows = target.fetch(
             "select id, _row_hash,"
             f" _received_at >= (select max(_received_at) from {place}) - interval '1 day'"
-            " from (select id, _row_hash, _received_at, row_number() over (partition by id"
-            f" order by {order}_received_at desc, _row_hash desc) as version_rank"
+            " from (select id, _row_hash, _received_at,"
+            f" row_number() over (partition by id order by {order}) as version_rank"
             f" from {place} where {COMPLETE} and id in ({_marks(some)})) as versions"
             " where version_rank = 1",
             some,

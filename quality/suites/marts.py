@@ -161,6 +161,7 @@ def _scores(scope: Scope) -> Iterator[Rule]:
     heard = scope.some(METRICS, "event_count_90d > 0")
     yield Rule(name, METRICS, differ, column, minimum_rows=few, judged_if=heard)
     bands = "health.health_score_bands"
+    # The last band has no end here: a score above 100 is the fault of another rule.
     query = f"""
         select metrics.company_id
         from (select company_id, health_score, health_band from {{batch}}) as metrics

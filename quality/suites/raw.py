@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 
 import great_expectations.expectations as gxe
 
+from ledger.versions import newest_first
 from quality.contract import RawContract, raw_contracts
 from quality.rules import FailingRows, Rule, Scope
 from quality.suites.formats import ID
@@ -68,8 +69,8 @@ def _view(contract: RawContract) -> str:
 
 def _newest_day(contract: RawContract) -> str:
     ids = ", ".join(contract.keys[:-1])
-    versions = [c for c in ("updated_at", "order_updated_at") if c in contract.columns]
-    order = ", ".join(f"{column} desc" for column in (*versions, "_received_at", "_row_hash"))
+    versions = (c for c in ("updated_at", "order_updated_at") if c in contract.columns)
+    order = newest_first(next(versions, None))
     return f"""
         select * from (
             select *, row_number() over (partition by {ids} order by {order}) as version_rank
@@ -245,7 +246,7 @@ def _duplicates(contract: RawContract, scope: Scope) -> Rule:
                 coalesce(_is_deleted, false) as is_deleted,
                 row_number() over (
                     partition by id
-                    order by updated_at desc, _received_at desc, _row_hash desc
+                    order by {newest_first()}
                 ) as version_rank
             from {{batch}}
             where {COMPLETE}

@@ -6,6 +6,7 @@ has consumed.
 
 from collections.abc import Iterator
 
+from ledger.versions import newest_first
 from quality.rules import FailingRows, Rule, Scope, short
 
 SALES = "core.fct_sales"
@@ -26,7 +27,7 @@ CLAIMED = """(
     )
 ) is true"""
 """As macro `claimed_by`: with a join PostgreSQL would expect a few rows where all are meant."""
-ITEMS = """
+ITEMS = f"""
     select distinct
         items.order_id,
         items.order_item_id,
@@ -39,12 +40,10 @@ ITEMS = """
             order_id, is_deleted, updated_at, _received_at, _row_hash,
             row_number() over (
                 partition by order_id
-                order by
-                    is_deleted, updated_at desc, _received_at desc, _row_hash desc,
-                    _dlt_load_id desc
+                order by is_deleted, {newest_first(is_deleted="is_deleted")}
             ) as version_rank
         from staging.stg_commerce__orders
-        where {claimed}
+        where {{claimed}}
     ) as versions
         on
             items.order_id = versions.order_id
@@ -52,7 +51,7 @@ ITEMS = """
             and items.order_updated_at = versions.updated_at
             and items._received_at = versions._received_at
             and items._row_hash = versions._row_hash
-    where versions.version_rank = 1 and {items_claimed}
+    where versions.version_rank = 1 and {{items_claimed}}
 """
 """The items of each order's last live version, or of its last one if none lives."""
 SUMS = """
