@@ -67,4 +67,5 @@ class Reporter:
                 bars.update(task, description=node, completed=index, total=total)
 
             yield report
-            bars.update(task, description="done")
+            # Hooks and what is skipped are announced, and not reported.
+            bars.update(task, description="done", total=bars.tasks[task].completed)

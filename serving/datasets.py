@@ -51,18 +51,29 @@ class Column:
 
 @dataclass(frozen=True)
 class Dataset:
-    """What an export selects; `scope` is None where rows belong to no account."""
+    """What an export selects; `scope` is None where rows belong to no account.
+
+    `condition` leaves out what is no row of the dataset, for whomever it is exported.
+    """
 
     name: str
     table: str
     columns: tuple[Column, ...]
     scope: str | None
     joins: str = ""
+    condition: str = ""
 
     @property
     def source(self) -> str:
         """What follows `from`."""
         return f"{self.table} as base{self.joins}"
+
+    def rows_of(self, account: str | None) -> str:
+        """Condition on `base`; empty: every row. The account is an expression in SQL."""
+        conditions = [self.condition] if self.condition else []
+        if account is not None and self.scope is not None:
+            conditions.append(self.scope.format(account))
+        return " and ".join(conditions)
 
 
 @dataclass(frozen=True)
@@ -109,6 +120,10 @@ COMBINED: dict[str, tuple[str, tuple[_Join, ...]]] = {
         ),
     ),
 }
+
+
+CONDITIONS = {"health": "not base.is_unknown"}
+"""The unknown company stands for none: facts point to it, nobody asks how it is."""
 
 
 def find_dataset(reader: Reader, name: str, account_id: str | None) -> Dataset:
@@ -169,7 +184,8 @@ def _combined(name: str, tables: dict[str, tuple[Column, ...]]) -> Dataset:
             new = join.columns.get(column.name) if join.columns else column.name
             if new is not None and new not in known:
                 columns.append(replace(column, name=new, table=alias))
-    return replace(dataset, columns=tuple(columns), joins=text)
+    condition = CONDITIONS.get(name, "")
+    return replace(dataset, columns=tuple(columns), joins=text, condition=condition)
 
 
 def _tables(reader: Reader) -> dict[str, tuple[Column, ...]]:

@@ -84,11 +84,10 @@ class DuckDbSource:
         self._connection = reader.connection
         self._dataset = dataset
         self._guard = guard
-        self._condition = ""
-        if account_id is not None and dataset.scope is not None:
-            # COPY takes no parameters, a variable does.
-            self._connection.execute("set variable account_id = ?", [account_id])
-            self._condition = dataset.scope.format("getvariable('account_id')")
+        # COPY takes no parameters, a variable does.
+        self._connection.execute("set variable account_id = ?", [account_id])
+        account = None if account_id is None else "getvariable('account_id')"
+        self._condition = dataset.rows_of(account)
         last = self._connection.execute(f"select max(rowid) from {dataset.table}").fetchone()[0]
         self.part_count = 1 if last is None else last // PART_ROWS + 1
 
@@ -100,8 +99,12 @@ class DuckDbSource:
 
     def csv(self, part: int, path: Path) -> int:
         """Write a part without header; gives its rows."""
-        select = self._select(part, lambda column: _text(column, guard=self._guard))
+        select = self._select(part, self._csv_text)
         return _copy(self._connection, select, path, CSV_OPTIONS)
+
+    def _csv_text(self, column: Column) -> str:
+        # The engine writes a boolean as `_text` does, and faster.
+        return column.expression if column.type == "BOOLEAN" else _text(column, guard=self._guard)
 
     def jsonl(self, part: int, path: Path) -> Callable[[], int]:
         """What writes a part, one object a line, and gives its rows."""
@@ -137,11 +140,10 @@ class PostgresSource:
         self._guard = guard
         self._memory = duckdb.connect()
         self._memory.execute("set enable_progress_bar = false")
-        self._condition = EVERYTHING
-        if account_id is not None and dataset.scope is not None:
-            literal = psycopg2.extensions.adapt(account_id)
-            literal.prepare(reader.connection)
-            self._condition = dataset.scope.format(literal.getquoted().decode())
+        literal = psycopg2.extensions.QuotedString(account_id or "")
+        literal.prepare(reader.connection)
+        account = None if account_id is None else literal.getquoted().decode()
+        self._condition = dataset.rows_of(account) or EVERYTHING
         for setting in SETTINGS:
             self._cursor.execute(f"set local {setting}")
         self._cursor.execute(

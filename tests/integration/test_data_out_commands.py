@@ -11,7 +11,7 @@ from support.published import publish
 from ledger.settings import Settings
 from operations.cli import main
 
-ROWS: dict[str, Any] = {"core.dim_company": [("k1", "c1", "a1", "Acme", True)]}
+ROWS: dict[str, Any] = {"core.dim_company": [("k1", "c1", "a1", "Acme", True, False)]}
 
 
 @pytest.fixture
@@ -38,11 +38,11 @@ def test_export(
     assert run(monkeypatch, "export", "dim_company", "--account", "a1") == 0
     out = capfdbinary.readouterr().out
     assert out == (
-        b"company_key,company_id,account_id,company_name,is_active\nk1,c1,a1,Acme,true\n"
+        b"company_key,company_id,account_id,company_name,is_active,is_unknown\nk1,c1,a1,Acme,true,false\n"
     )
     arguments = ("export", "dim_company", "--format", "csv", "--out", "x.csv")
     assert run(monkeypatch, *arguments) == 0
-    assert b"x.csv: 1 rows, 76 bytes of version 1" in capfdbinary.readouterr().err
+    assert b"x.csv: 1 rows, 93 bytes of version 1" in capfdbinary.readouterr().err
     assert Path("x.csv").read_bytes() == out
     assert run(monkeypatch, *arguments, "--resume", "--json") == 0
     assert json.loads(capfdbinary.readouterr().out)["rows"] == 1

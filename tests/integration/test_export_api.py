@@ -24,9 +24,9 @@ from serving.api import DataApi, open_data_api
 
 ROWS: dict[str, Any] = {
     "core.dim_company": [
-        ("k1", "c1", "a1", "Acme", True),
-        ("k2", "c2", "a2", "Brand", True),
-        ("k3", "c3", "a1", "Crown", True),
+        ("k1", "c1", "a1", "Acme", True, False),
+        ("k2", "c2", "a2", "Brand", True, False),
+        ("k3", "c3", "a1", "Crown", True, False),
     ]
 }
 PATH = "/accounts/a1/exports/dim_company.csv"
@@ -224,7 +224,7 @@ def test_a_large_export_is_whole_and_the_same_by_ranges(
     monkeypatch.setattr(sources, "PART_BLOCKS", 100)
     execute(
         settings,
-        "insert into core.dim_company select 'k', 'c' || nn, 'a1', 'name', true"
+        "insert into core.dim_company select 'k', 'c' || nn, 'a1', 'name', true, false"
         " from generate_series(1, 50000) as series(nn)",
     )
     token = api.token()

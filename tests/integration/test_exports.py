@@ -28,10 +28,11 @@ from serving.exports import ExportRequest
 
 EXACT = Decimal("1234567890123456789012.123456")
 COMPANIES = [
-    ("k1", "c1", "a1", 'Acme, "quoted"\nLtd', True),
-    ("k2", "c2", "a2", "=cmd()", True),
-    ("k3", "c3", "a1", "", None),
-    ("k4", "c4", "a1", None, False),
+    ("k1", "c1", "a1", 'Acme, "quoted"\nLtd', True, False),
+    ("k2", "c2", "a2", "=cmd()", True, False),
+    ("k3", "c3", "a1", "", None, False),
+    ("k4", "c4", "a1", None, False, False),
+    ("k0", None, None, None, False, True),
 ]
 
 
@@ -122,11 +123,11 @@ def test_only_the_accounts_rows_leave_and_every_value_is_exact(exporter: Exporte
 def test_null_and_empty_text_differ_in_every_format(exporter: Exporter) -> None:
     lines = exporter.file("dim_company").read_text()
     assert lines == (
-        "company_key,company_id,account_id,company_name,is_active\n"
-        'k1,c1,a1,"Acme, ""quoted""\nLtd",true\nk2,c2,a2,=cmd(),true\n'
-        'k3,c3,a1,"",\nk4,c4,a1,,false\n'
+        "company_key,company_id,account_id,company_name,is_active,is_unknown\n"
+        'k1,c1,a1,"Acme, ""quoted""\nLtd",true,false\nk2,c2,a2,=cmd(),true,false\n'
+        'k3,c3,a1,"",,false\nk4,c4,a1,,false,false\nk0,,,,false,true\n'
     )
-    names = [name for _, _, _, name, _ in COMPANIES]
+    names = [company[3] for company in COMPANIES]
     text = exporter.file("dim_company", format="jsonl").read_text()
     assert [json.loads(line)["company_name"] for line in text.splitlines()] == names
     table = pq.read_table(exporter.file("dim_company", format="parquet"))
@@ -155,6 +156,8 @@ def test_health_and_sales_join_what_is_asked_for_together(exporter: Exporter) ->
         ("c3", ""),
         ("c4", ""),
     ]
+    everybody = csv.DictReader(exporter.file("health").open(newline=""))
+    assert [row["company_id"] for row in everybody] == ["c1", "c2", "c3", "c4"], "known companies"
     (first, *_) = csv.DictReader(exporter.file("sales", account_id="a1").open(newline=""))
     assert (first["customer_name"], first["product_name"], first["city"]) == ("Ada", "Mug", "Paris")
 

@@ -43,7 +43,7 @@ def sale(number: int, order: str, buyer: str, net: str, **options: Any) -> tuple
 
 
 ROWS: dict[str, Any] = {
-    "core.dim_company": [(key, *names, "name", True) for key, names in NAMES.items()],
+    "core.dim_company": [(key, *names, "name", True, False) for key, names in NAMES.items()],
     "core.dim_customer": [
         ("u0", None, "k1", None, None, 1, Decimal(1), True),
         ("u1", "cu1", "k1", "Ada", "smb", 1, Decimal(1), False),

@@ -13,7 +13,8 @@ from ledger.settings import Settings
 AS_OF = datetime(2026, 3, 1, tzinfo=UTC)
 TABLES = {
     "core.dim_company": (
-        "company_key text, company_id text, account_id text, company_name text, is_active boolean"
+        "company_key text, company_id text, account_id text, company_name text, is_active boolean,"
+        " is_unknown boolean"
     ),
     "core.dim_customer": (
         "customer_key text, customer_id text, company_key text, full_name text, segment text,"
