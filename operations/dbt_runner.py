@@ -19,6 +19,7 @@ from dbt.cli.main import dbtRunner, dbtRunnerResult
 from ledger.errors import BuildError
 from ledger.runs import current_run_id
 from ledger.settings import Settings
+from operations.dbt_shortcuts import take_shortcuts
 
 PROJECT = Path(__file__).parents[1]
 FAILED = ("error", "fail", "runtime error", "partial success")
@@ -158,6 +159,7 @@ def invoke(
     profiles.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(PROJECT / "profiles.example.yml", profiles / "profiles.yml")
     os.environ.update(_environment(settings))
+    take_shortcuts()
     callbacks = [_progress(node_done)] if node_done else []
     # `parse` has written it down already, and that takes longer than a model.
     written = [] if manifest is None else ["--no-write-json"]

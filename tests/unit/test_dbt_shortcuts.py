@@ -1,0 +1,149 @@
+"""Shortcuts of dbt give what dbt gives."""
+
+from types import SimpleNamespace
+from typing import Any
+
+import jinja2
+import pytest
+from agate import Table
+from dbt.clients.jinja import MacroStack, get_rendered
+from dbt.context.configured import ConfiguredContext
+from dbt.context.macros import MacroNamespace, MacroNamespaceBuilder
+from dbt.context.manifest import ManifestContext
+from dbt.events.types import LogModelResult, LogTestResult
+from dbt_common.clients.jinja import get_environment
+from dbt_common.events import base_types, event_manager
+from dbt_common.events.types import Note
+from dbt_common.exceptions import CompilationError
+from google.protobuf.json_format import ParseDict
+
+from operations import dbt_shortcuts
+
+NODE = {
+    "node_path": "marts/core/fct_sales.sql",
+    "node_name": "fct_sales",
+    "unique_id": "model.warehouse.fct_sales",
+    "resource_type": "model",
+    "materialized": "incremental",
+    "node_status": "success",
+    "node_started_at": "2026-03-02T12:00:00",
+    "node_finished_at": "",
+    "meta": {"owner": "sales", "tags": ["a", "b"], "depth": 2, "none": None},
+    "node_relation": {"database": "warehouse", "schema": "core", "alias": None},
+    "node_checksum": "c",
+}
+RESULT = {
+    "description": "incremental model core.fct_sales",
+    "status": "INSERT 0 1",
+    "index": 3,
+    "total": 72,
+    "execution_time": 0.25,
+    "node_info": NODE,
+}
+
+
+@pytest.fixture(autouse=True)
+def taken() -> None:
+    dbt_shortcuts.take_shortcuts()
+
+
+@pytest.mark.parametrize(
+    ("event", "values"),
+    [
+        (LogModelResult, RESULT),
+        (LogModelResult, RESULT | {"index": 3.0, "node_info": {"nodePath": "by its name in JSON"}}),
+        (LogTestResult, {"name": "unique", "status": "fail", "num_failures": 2}),
+        (Note, {"msg": "said"}),
+        (Note, {"msg": None}),
+    ],
+)
+def test_an_event_is_the_same_message(event: Any, values: dict[str, Any]) -> None:
+    kind = getattr(event.PROTO_TYPES_MODULE, event.__name__)
+    assert dbt_shortcuts.message_of(values, kind()) == ParseDict(values, kind())
+    fired = event(**values)
+    own = base_types.msg_from_base_event(fired, base_types.EventLevel.WARN)
+    short = event_manager.msg_from_base_event(fired, base_types.EventLevel.WARN)
+    assert abs(own.info.ts.ToNanoseconds() - short.info.ts.ToNanoseconds()) < 60e9
+    short.info.ts.CopyFrom(own.info.ts)
+    assert short == own
+
+
+def test_values_that_are_no_message_are_refused_as_before() -> None:
+    with pytest.raises(Exception, match="Unable to parse"):
+        LogModelResult(index="third")
+
+
+def test_a_template_is_compiled_once_and_means_the_same() -> None:
+    text = "{% if wanted %}{{ number + 1 }}{% else %}none{% endif %}"
+    assert get_rendered(text, {"wanted": True, "number": 1}) == "2"
+    before = len(dbt_shortcuts.compiled)
+    assert get_rendered(text, {"wanted": True, "number": 2}) == "3"
+    assert get_rendered(text, {"wanted": False}) == "none"
+    assert len(dbt_shortcuts.compiled) == before
+    assert get_rendered(text, {"wanted": True, "number": 2}, native=True) == 3
+    with pytest.raises(CompilationError):
+        get_rendered("{% if %}", {})
+
+
+def test_an_environment_of_its_own_kind_reads_a_template_anew() -> None:
+    text = "{{ missing }}"
+    for capturing in (False, True, False):
+        environment = get_environment(SimpleNamespace(name="m"), capture_macros=capturing)
+        assert bool(environment.undefined is jinja2.Undefined) is not capturing
+        environment.from_string(text).render({"missing": 1})
+    captured = get_rendered("{{ config_of.x }}", {}, capture_macros=True)
+    assert captured is not None
+
+
+def _macros() -> dict[str, dict[str, Any]]:
+    names = {
+        "warehouse": ("ours", "shared"),
+        "helpers": ("theirs", "shared"),
+        "dbt": ("shared", "built_in", "of_adapter"),
+        "dbt_duckdb": ("of_adapter",),
+    }
+    return {
+        package: {name: SimpleNamespace(name=name, package_name=package) for name in own}
+        for package, own in names.items()
+    }
+
+
+def _builder(search: str) -> MacroNamespaceBuilder:
+    return MacroNamespaceBuilder("warehouse", search, MacroStack(), ["dbt_duckdb", "dbt"], None)
+
+
+def _found(namespace: MacroNamespace) -> dict[str, Any]:
+    """Macros by name, and those of packages by the package's name."""
+    found: dict[str, Any] = {}
+    for name, member in namespace.items():
+        if isinstance(member, dict):
+            found[name] = {key: one.macro for key, one in member.items()}
+        else:
+            found[name] = member.macro
+    return found
+
+
+@pytest.mark.parametrize("search", ["warehouse", "helpers", "dbt"])
+def test_a_name_means_the_same_macro(search: str) -> None:
+    macros, context = _macros(), {"a": 1}
+    own = _builder(search)
+    for package in macros.values():
+        own.add_macros(package.values(), context)
+    internal = own.internal_packages["dbt"] | own.internal_packages["dbt_duckdb"]
+    expected = MacroNamespace(own.globals, own.locals, internal, own.packages)
+    namespace = _builder(search).build_namespace(macros, context)
+    assert _found(namespace) == _found(expected)
+    assert namespace.get_from_package("dbt", "of_adapter").macro.package_name == "dbt_duckdb"
+    assert namespace["ours"].context is context
+
+
+def test_a_context_holds_what_its_namespace_finds(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ConfiguredContext, "to_dict", lambda self: {"var": "v", "shared": "before"})
+    context = object.__new__(ManifestContext)
+    context.namespace = _builder("helpers").build_namespace(_macros(), {})
+    assert context.to_dict() == {"var": "v"} | dict(context.namespace)
+
+
+def test_a_date_is_still_a_date() -> None:
+    table = Table([["2026-03-02", "2026-03-02 10:00"]], ["day", "moment"])
+    assert [type(kind).__name__ for kind in table.column_types] == ["Date", "DateTime"]
