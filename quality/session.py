@@ -31,7 +31,7 @@ from sqlalchemy.pool import StaticPool
 
 from ledger.errors import TargetError
 from ledger.settings import Settings
-from quality import dialect
+from quality import dialect, shortcuts
 
 MARTS = ("core", "health", "sales")
 # Tables built a moment ago have no statistics: joined row by row, they would take hours.
@@ -150,7 +150,10 @@ def _context() -> Any:
     config = DataContextConfig(
         store_backend_defaults=stores, progress_bars=bars, analytics_enabled=False
     )
-    return gx.get_context(mode="ephemeral", project_config=config)
+    shortcuts.take_shortcuts()
+    context = gx.get_context(mode="ephemeral", project_config=config)
+    shortcuts.save_nothing(context)
+    return context
 
 
 def _tables(connection: Connection, settings: Settings) -> dict[str, str]:
