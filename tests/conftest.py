@@ -179,6 +179,20 @@ def built_module_settings(
         yield settings
 
 
+@pytest.fixture(scope="module")
+def both_built_settings(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[dict[str, Settings]]:
+    """A warehouse of each engine that is built and published, for all tests of a module."""
+    with ExitStack() as opened:
+        yield {
+            engine: opened.enter_context(
+                _built(request, engine, tmp_path_factory.mktemp(engine) / "home")
+            )
+            for engine in ("duckdb", "postgres")
+        }
+
+
 @pytest.fixture(params=["duckdb", "postgres"])
 def built_settings(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Settings]:
     """Settings of a warehouse that is built and published without data, once for each engine."""

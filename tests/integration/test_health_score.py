@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from support.modelled import ModelledWarehouse
+from support.modelled import VIEWS, ModelledWarehouse
 
 from ledger.settings import Settings
 from loaders.contracts import ENTITIES
@@ -121,13 +121,12 @@ def _land(warehouse: ModelledWarehouse, companies: list[Company]) -> None:
 
 
 @pytest.fixture(scope="module")
-def scored(module_settings: Settings) -> tuple[ModelledWarehouse, list[Company]]:
+def scored(built_module_settings: Settings) -> tuple[ModelledWarehouse, list[Company]]:
     """Every company scored once, on each engine."""
-    warehouse = ModelledWarehouse(module_settings)
-    warehouse.dbt("run", "+company_health_metrics+", as_of=AS_OF)
+    warehouse = ModelledWarehouse(built_module_settings, seeded=True)
     companies = generated()
     _land(warehouse, companies)
-    warehouse.dbt("run", "+company_health_metrics+", as_of=AS_OF)
+    warehouse.dbt("run", "+company_health_metrics+", exclude=VIEWS, as_of=AS_OF)
     return warehouse, companies
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import duckdb
 import pytest
-from sqlalchemy import URL, Connection, insert
+from sqlalchemy import Connection, insert
 from support.good_data import AS_OF, GoodWarehouse
 from support.spoiling import (
     FORMER_DAYS,
@@ -37,15 +37,9 @@ DAY = timedelta(days=1)
 
 
 @pytest.fixture(scope="module")
-def warehouses(
-    tmp_path_factory: pytest.TempPathFactory, module_database: URL
-) -> dict[str, GoodWarehouse]:
+def warehouses(both_built_settings: dict[str, Settings]) -> dict[str, GoodWarehouse]:
     """The same good data on both engines, built once."""
-    homes = {engine: tmp_path_factory.mktemp(engine) for engine in ENGINES}
-    return {
-        "duckdb": GoodWarehouse(Settings(homes["duckdb"])),
-        "postgres": GoodWarehouse(Settings(homes["postgres"], "prod", module_database)),
-    }
+    return {engine: GoodWarehouse(settings) for engine, settings in both_built_settings.items()}
 
 
 @pytest.fixture(params=ENGINES)

@@ -5,7 +5,8 @@ The loads are made by hand, so that they can be late, repeated or incomplete as 
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
@@ -34,6 +35,7 @@ CALENDAR = {"first_day": "2024-01-01", "last_day": "2027-12-31"}
 """Days of `dim_date`: the forty years of the default would be most of what is compared."""
 BY_NAME = {entity.name: entity for entity in ALL_ENTITIES}
 Rows = Counter[tuple[Any, ...]]
+Fetch = Callable[[str], list[tuple[Any, ...]]]
 
 
 class ModelledWarehouse:
@@ -134,7 +136,25 @@ class ModelledWarehouse:
 
     def dump(self, schemas: Sequence[str] = MARTS) -> dict[str, Rows]:
         """Every row of every table of the marts as built, comparable across engines."""
-        return _dump(self.rows, [self.settings.working_schema(schema) for schema in schemas])
+        names = [self.settings.working_schema(schema) for schema in schemas]
+        with self._opened() as fetch:
+            return _dump(fetch, names)
+
+    @contextmanager
+    def _opened(self) -> Iterator[Fetch]:
+        """Queries by one connection: opening one takes longer than most of them."""
+        if self.target.name == "duckdb":
+            with duckdb.connect(str(self.settings.warehouse_path)) as connection:
+                yield lambda query: connection.execute(query).fetchall()
+            return
+        postgres = psycopg2.connect(**self.settings.postgres_parameters())
+        with closing(postgres), postgres.cursor() as cursor:
+
+            def fetch(query: str) -> list[tuple[Any, ...]]:
+                cursor.execute(working(self.settings, query))
+                return cursor.fetchall()
+
+            yield fetch
 
     def published(self) -> dict[str, Rows]:
         """Every row of every table of the marts as readers see them."""
@@ -155,7 +175,7 @@ def build_empty(settings: Settings) -> None:
     ledger.dispose()
 
 
-def _dump(fetch: Callable[[str], list[tuple[Any, ...]]], schemas: Sequence[str]) -> dict[str, Rows]:
+def _dump(fetch: Fetch, schemas: Sequence[str]) -> dict[str, Rows]:
     own = ", ".join(f"'{schema}'" for schema in schemas)
     names = fetch(
         "select table_schema, table_name, column_name from information_schema.columns"
