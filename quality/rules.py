@@ -69,10 +69,13 @@ class Scope:
     """What exists: `core.fct_sales` ─▶ the schema and name it has in this warehouse."""
     thresholds: Thresholds
     history: History = field(default_factory=History)
+    built_in: Mapping[str, str] = field(default_factory=dict)
+    """Schemas of marts as they are built, by the names that readers know."""
 
     def place(self, table: str) -> str:
-        """Where a table is; one that is missing keeps its name, and fails when it is read."""
-        return self.tables.get(table, table)
+        """Where a table is; one that is missing fails when it is read, also if readers have it."""
+        schema, _, name = table.partition(".")
+        return self.tables.get(table, f"{self.built_in.get(schema, schema)}.{name}")
 
     def some(self, table: str, where: str = "true") -> str:
         """A query that gives a row when the table has one such; none when it is not there."""

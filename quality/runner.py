@@ -22,7 +22,7 @@ from ledger.settings import Settings
 from quality.contract import ROW
 from quality.history import History
 from quality.rules import FailingRows, Rule, Scope
-from quality.session import Session
+from quality.session import MARTS, Session
 from quality.suites.marts import marts_rules
 from quality.suites.raw import raw_rules, raw_views
 from quality.thresholds import read_thresholds
@@ -92,7 +92,9 @@ def _session(settings: Settings) -> Session:
 
 
 def _scope(session: Session, as_of: datetime, history: History | None) -> Scope:
-    return Scope(as_of, now(), session.tables, read_thresholds(), history or History())
+    built_in = {name: session.settings.working_schema(name) for name in MARTS}
+    thresholds = read_thresholds()
+    return Scope(as_of, now(), session.tables, thresholds, history or History(), built_in)
 
 
 def _prepared(
