@@ -147,3 +147,15 @@ def test_a_context_holds_what_its_namespace_finds(monkeypatch: pytest.MonkeyPatc
 def test_a_date_is_still_a_date() -> None:
     table = Table([["2026-03-02", "2026-03-02 10:00"]], ["day", "moment"])
     assert [type(kind).__name__ for kind in table.column_types] == ["Date", "DateTime"]
+
+
+def test_the_installed_dbt_is_the_one_they_were_made_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    taken: list[str] = []
+    shortcuts = ((SimpleNamespace(), "name", "shortcut"),)
+    monkeypatch.setattr(dbt_shortcuts, "SHORTCUTS", shortcuts)
+    owner = shortcuts[0][0]
+    for known in ("0.0.", "1.11."):
+        monkeypatch.setitem(dbt_shortcuts.COMPARED_WITH, "dbt-core", known)
+        dbt_shortcuts.take_shortcuts()
+        taken.append(getattr(owner, "name", "dbt's own"))
+    assert taken == ["dbt's own", "shortcut"]

@@ -52,3 +52,15 @@ def test_a_context_keeps_what_it_does_not_save(tmp_path: Path) -> None:
     (source,) = session.context.data_sources.all().values()
     assert [asset.name for asset in source.assets] == ["core.dim_date"]
     assert first.id == again.id
+
+
+def test_another_version_is_left_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    untouched = type("Expectation", (), {})
+    monkeypatch.setattr(shortcuts, "Expectation", untouched)
+    monkeypatch.setattr(shortcuts, "COMPARED_WITH", "0.0.")
+    shortcuts.take_shortcuts()
+    assert not hasattr(untouched, shortcuts.NAMES[0])
+    monkeypatch.undo()
+    monkeypatch.setattr(shortcuts, "Expectation", untouched)
+    shortcuts.take_shortcuts()
+    assert hasattr(untouched, shortcuts.NAMES[0])
