@@ -15,7 +15,7 @@ from serving.notes import KEYS, MODELS, NOTES, Change, changes
 
 BASE = "operations.published_base"
 INNER_TABLES = (
-    *("load_claims", "settled_claims"),
+    *("load_claims", "settled_claims", "touched_companies"),
     *("unpublished_models", "unpublished_keys", "published_base"),
 )
 GROWTH = 2

@@ -65,6 +65,19 @@
 {%- endmacro %}
 
 
+{#- Instead of it, where a run reads most of the rows in any case. -#}
+{% macro plan_for_all_rows() -%}
+    {{ return(adapter.dispatch('plan_for_all_rows', 'warehouse')()) }}
+{%- endmacro %}
+
+{% macro default__plan_for_all_rows() -%}{%- endmacro %}
+
+{% macro postgres__plan_for_all_rows() -%}
+    set local enable_nestloop to on;
+    set local enable_seqscan to on;
+{%- endmacro %}
+
+
 {#- Before rows are replaced: how many there are is known by then, and few are looked up by index. -#}
 {% macro plan_for_written_rows() -%}
     {{ return(adapter.dispatch('plan_for_written_rows', 'warehouse')()) }}

@@ -38,6 +38,9 @@
         {% if (claims.schema, unpublished_keys().identifier) not in found %}
             {{ create_unpublished_sql() }}
         {% endif %}
+        {% if (claims.schema, touched_companies().identifier) not in found %}
+            {{ create_touched_companies_sql() }}
+        {% endif %}
     {% endif %}
 {% endmacro %}
 
