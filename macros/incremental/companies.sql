@@ -102,7 +102,7 @@
     they are taken is counted by the next run, what was noted before is seen by this one.
 -#}
 {% macro take_touched_companies(fact, companies) -%}
-    {%- if touched() in sql -%}
+    {%- if execute and touched() in sql -%}
     {%- set query -%}
     select company_id from {{ touched_companies() }}
     where model = '{{ fact.identifier }}' and company_id is not null
