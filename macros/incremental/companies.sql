@@ -81,7 +81,7 @@
             from {{ touched_companies() }}
             where model = '{{ fact.identifier }}'
         ) as noted
-        cross join {{ configuration }} as configuration
+        cross join {{ configuration.render() }} as configuration
         where
             counted.counted_date = {{ as_of_day() }}
             and counted.counted_at <= {{ as_of() }}
@@ -89,7 +89,7 @@
             and counted.last_version = configuration.config_version
             and noted.note_count = noted.company_count
             and (
-                noted.company_count + (select count(*) from {{ companies }}) - counted.company_count
+                noted.company_count + (select count(*) from {{ companies.render() }}) - counted.company_count
             ) * 4 <= counted.company_count + 400
     {% endset %}
     {% do return(run_query(query).rows | length > 0) %}

@@ -45,7 +45,7 @@ last_events as (
         companies.company_id,
         (
             select max(every_feedback.created_at)
-            from {{ ref('fct_feedback') }} as every_feedback
+            from (select * from {{ ref('fct_feedback') }}) as every_feedback
             where
                 every_feedback.company_id = companies.company_id
                 and every_feedback.created_at <= {{ as_of() }}
@@ -66,7 +66,7 @@ events as (
         (select windows.engagement_start from windows) and {{ as_of() }} as is_in_engagement,
         feedback.created_at > (select windows.recency_start from windows)
         and feedback.created_at <= {{ as_of() }} as is_recent
-    from {{ ref('fct_feedback') }} as feedback
+    from (select * from {{ ref('fct_feedback') }}) as feedback
     inner join scores on feedback.sentiment = scores.sentiment
     where
         feedback.created_at

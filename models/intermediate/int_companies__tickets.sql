@@ -46,7 +46,7 @@ tickets as (
             when tickets.opened_at > {{ as_of() }} then tickets.opened_at
             when tickets.resolved_at > {{ as_of() }} then tickets.resolved_at
         end as next_count_at
-    from {{ ref('fct_support_tickets') }} as tickets
+    from (select * from {{ ref('fct_support_tickets') }}) as tickets
     where
         tickets.opened_at >= (select windows.support_start from windows)
         {%- if touched_only %}
