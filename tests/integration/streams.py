@@ -40,8 +40,8 @@ class Step:
     """The rows of the load are there twice, as after a crash."""
     late: bool
     """The load becomes visible only after the next build."""
-    days: int
-    """How far `as_of` moves before the build."""
+    hours: int
+    """How far `as_of` moves before the build: a little, even back, or over days."""
     partial: bool
     """Only the current state is built in this step; the marts follow in a later one."""
     new_weights: bool
@@ -68,7 +68,7 @@ def streams(length: int = 3) -> st.SearchStrategy[list[Step]]:
         changes=st.lists(changes(), min_size=15, max_size=40).map(tuple),
         repeated=st.booleans(),
         late=st.booleans(),
-        days=st.integers(0, 45),
+        hours=st.one_of(st.integers(-2, 5), st.integers(12, 45 * 24)),
         partial=st.sampled_from([False, False, True]),
         new_weights=st.sampled_from([False, False, True]),
     )
@@ -108,8 +108,13 @@ def record(change: Change) -> tuple[Entity, Any]:
     return entity, msgspec.convert(fields, entity.contract)
 
 
-def _moment(days: int) -> str:
-    return (START + timedelta(days=days)).isoformat()
+def _moment(days: int, hours: int = 0) -> str:
+    return (START + timedelta(days=days, hours=hours)).isoformat()
+
+
+def _begin(noise: int) -> tuple[int, int]:
+    """Days and hours from the start to an event: long ago, or about now, that is soon after it."""
+    return (0, noise % 17 - 2) if noise & 512 else (-(noise % 130), 0)
 
 
 def _pick(values: Any, noise: int) -> Any:
@@ -150,12 +155,14 @@ def _order(noise: int) -> dict[str, Any]:
 
 
 def _ticket(noise: int) -> dict[str, Any]:
-    days = -(noise % 130)
+    days, hours = _begin(noise)
+    resolved_at = _moment(days + (0 if noise & 512 else noise % 11), hours + noise % 5)
     return {
+        "created_at": _moment(days, hours),
         "company_id": _reference("com", noise),
         "priority": _pick(("low", "normal", "high", "urgent"), noise >> 2),
         "status": "open",
-        "resolved_at": None if noise & 8 else _moment(days + noise % 11),
+        "resolved_at": None if noise & 8 else resolved_at,
     }
 
 
@@ -197,6 +204,6 @@ _FIELDS: dict[str, Any] = {
         "company_id": f"com-{n % 5}",
         "user_id": _reference("use", n >> 1),
         "sentiment": _pick(SENTIMENTS, n >> 2),
-        "created_at": _moment(4 - n % 130),
+        "created_at": _moment(*_begin(n)),
     },
 }

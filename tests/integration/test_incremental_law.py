@@ -51,7 +51,7 @@ class Journey:
         late: list[str] = []
         for number, step in enumerate(steps):
             load_id = land(self.warehouse, number, step)
-            self.as_of += timedelta(days=step.days)
+            self.as_of += timedelta(hours=step.hours)
             if step.new_weights:
                 self.warehouse.execute(NEW_WEIGHTS)
             if not self.full:

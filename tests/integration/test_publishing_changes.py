@@ -146,7 +146,7 @@ def test_what_is_published_is_what_was_built(
     late: list[str] = []
     for step, fate in zip(steps, fates, strict=True):
         load_id = published.land(step)
-        published.as_of += timedelta(days=step.days)
+        published.as_of += timedelta(hours=step.hours)
         published.suffer(fate)
         for earlier in late:
             published.warehouse.complete(earlier)
