@@ -31,6 +31,7 @@ from loaders.sync import EntitySync, SourceSync
 from loaders.target import Target
 from operations.audit import audit_and_publish, check_and_record, fails_a_test, record_build
 from operations.dbt_runner import BuildResult, build
+from operations.idle_tests import idle_tests
 from operations.progress import Reporter
 
 SHOWN_FAILURES = 10
@@ -198,10 +199,11 @@ def _build_if_asked(
         if plan.selectors is not None:
             _build(settings, plan, plan.selectors, result, reporter)
         return
-    selectors = selectors_of(plan.news | result.news)
-    if selectors:
+    news = plan.news | result.news
+    if selectors := selectors_of(news):
         only_changes = not fails_a_test(ledger)
-        _build(settings, plan, selectors, result, reporter, only_changes=only_changes)
+        idle = idle_tests(settings, news) if only_changes else ()
+        _build(settings, plan, selectors, result, reporter, only_changes=only_changes, idle=idle)
 
 
 def _is_raw_due(plan: Plan, result: CycleResult) -> bool:
@@ -267,11 +269,12 @@ def _build(
     reporter: Reporter,
     *,
     only_changes: bool = False,
+    idle: Sequence[str] = (),
 ) -> None:
     """Build what the plan says; what is downstream of news reads views that are there already."""
     exclude = () if plan.tests else INNER_TESTS
     if plan.news is not None:
-        exclude = (*exclude, "config.materialized:view")
+        exclude = (*exclude, "config.materialized:view", *idle)
     try:
         with reporter.building() as node_done:
             result.build = build(

@@ -18,15 +18,17 @@
 
 {#-
     Pre-hook of a fact table that is counted by company: notes the companies of the rows that it is
-    about to write, and those that these rows had before, which nothing remembers afterwards.
+    about to write, and those that these rows had before, which nothing remembers afterwards. Of so many
+    rows that all companies are likely to be among them, or of all rows, it notes all.
 -#}
 {% macro note_touched_companies(key, current) -%}
-    {%- if not adds_to_existing_rows() -%}
+    {%- set claimed_rows = current ~ ' where ' ~ claimed_by_name() -%}
+    {%- set many = 'select 1 as is_many from ' ~ claimed_rows ~ ' limit 1 offset ' ~ most_noted_rows() -%}
+    {%- if not adds_to_existing_rows() or (not flags.EMPTY and run_query(many).rows | length) -%}
     delete from {{ touched_companies() }} where model = '{{ this.identifier }}';
     insert into {{ touched_companies() }} (model, company_id)
     values ('{{ this.identifier }}', null)
     {%- elif not flags.EMPTY -%}
-    {%- set claimed_rows = current ~ ' where ' ~ claimed_by_name() -%}
     {%- set query -%}
     select company_id from {{ claimed_rows }}
     union

@@ -13,6 +13,7 @@ import msgspec
 import pytest
 from support.modelled import BY_NAME, VIEWS, ModelledWarehouse, Rows
 
+from benchmarks.raw_rows import RawFiller
 from ledger.settings import Settings
 
 HOUR = timedelta(hours=1)
@@ -239,6 +240,15 @@ def are_many(counted: Counted) -> None:
     assert counted.recounted() == (counted.all(), counted.all())
 
 
+def have_many_rows(counted: Counted) -> None:
+    """More than are noted one by one."""
+    rows = 100_001
+    of_a_load = RawFiller(counted.warehouse.settings).feedback
+    of_a_load("many", 0, rows, companies=1, day=counted.as_of.isoformat())
+    counted.build()
+    assert counted.recounted() == (counted.all(), {"0"})
+
+
 def have_another_scoring(counted: Counted) -> None:
     counted.warehouse.execute(NEW_WEIGHTS.format(49))
     counted.build()
@@ -280,6 +290,7 @@ CASES = (
     has_its_facts_built_anew,
     is_built_without_rows,
     are_many,
+    have_many_rows,
     have_another_scoring,
     are_looked_at_before,
     are_looked_at_on_another_day,

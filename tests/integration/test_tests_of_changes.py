@@ -16,6 +16,7 @@ from ledger.settings import Settings
 from loaders.columns import tables_of
 from operations.cycle import Plan, run_cycle
 from operations.dbt_runner import build
+from operations.idle_tests import idle_tests
 from operations.progress import Reporter
 from serving.publish import publish
 
@@ -158,4 +159,32 @@ def test_a_cycle_tests_what_it_builds_and_what_compares_it_with_staging(
         "fct_sales_reconciles_with_staging",
         "daily_sales",
     }
+    assert not names & {"fct_feedback__date_key_is_in_dim_date"}, "it would read no row"
     assert not any(name.startswith(("stg_", "int_orders__current__")) for name in names)
+
+
+def test_a_reference_is_left_out_only_where_its_test_would_read_no_row(
+    warehouse: ModelledWarehouse,
+) -> None:
+    settings, reference = warehouse.settings, "fct_sales__company_key_is_in_dim_company"
+    ledger = open_ledger(settings)
+    publish(settings, ledger, "run", AS_OF)
+    ledger.dispose()
+    left_out = idle_tests(settings, ["support__feedback"])
+    assert reference in left_out
+    assert "fct_feedback__company_key_is_in_dim_company" not in left_out
+    assert not any("dim_customer__" in name for name in left_out), "it is read as a whole"
+    warehouse.execute("create table core.kept as select * from core.dim_company")
+    try:
+        warehouse.execute("delete from core.dim_company")
+        for only_changes in (True, False):
+            result = build(settings, left_out, command="test", only_changes=only_changes)
+            failed = {node.name for node in result.nodes if node.failed}
+            assert failed == (set() if only_changes else {reference})
+    finally:
+        warehouse.execute("insert into core.dim_company select * from core.kept")
+        warehouse.execute("drop table core.kept")
+    land(warehouse, "4.5", 4)
+    warehouse.dbt("run", exclude=VIEWS, as_of=AS_OF)
+    assert reference not in idle_tests(settings, ["support__feedback"])
+    assert reference not in idle_tests(settings, ["commerce__orders"])
