@@ -101,7 +101,8 @@
 {#-
     Pre-hook of a model that counts a fact by company, as it was compiled: puts the companies to count
     into `touched()`, or gets ready to count all; and takes the notes. What is noted later than
-    they are taken is counted by the next run, what was noted before is seen by this one.
+    they are taken is counted by the next run, what was noted before is seen by this one. A run with
+    `--empty` writes no row, for it sees no configuration, and so takes none.
 -#}
 {% macro take_touched_companies(fact, companies) -%}
     {%- if execute and touched() in sql -%}
@@ -112,14 +113,12 @@
     select company_id from {{ this }}
     where next_count_at <= {{ as_of() }}
     union
-    select companies.company_id from {{ companies }} as companies
+    select companies.company_id from {{ companies.render() }} as companies
     left join {{ this }} as counted on companies.company_id = counted.company_id
     where companies.company_id is not null and counted.company_id is null
     {%- endset -%}
-    {%- if flags.EMPTY %}
-    {{ temporary_table_sql(touched(), 'select company_id from ' ~ this ~ ' where 1 = 0') }}
-    {%- else %}
     {{ temporary_table_sql(touched(), query) }};
+    {%- if not flags.EMPTY %}
     {{ forget_touched_companies_sql(fact.identifier) }}
     {%- endif %}
     {%- else -%}
@@ -138,7 +137,7 @@
     {%- else -%}
     select company_id from {{ companies }}
     where company_id is not null
-    {%- if adds_to_existing_rows() and not flags.EMPTY %}
+    {%- if adds_to_existing_rows() %}
     union
     select company_id from {{ this }}
     {%- endif -%}
