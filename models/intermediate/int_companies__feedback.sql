@@ -69,14 +69,12 @@ events as (
     from (select * from {{ ref('fct_feedback') }}) as feedback
     inner join scores on feedback.sentiment = scores.sentiment
     where
-        feedback.created_at
+        {{ is_counted('feedback.company_id', touched_only) }}
+        and feedback.created_at
         >= (
             select least(windows.sentiment_start, windows.engagement_start, windows.recency_start)
             from windows
         )
-        {%- if touched_only %}
-        and {{ is_among('feedback.company_id', touched(), 'company_id') }}
-        {%- endif %}
 ),
 
 totals as (

@@ -1,4 +1,4 @@
--- One row a company: its tickets of the window that ends at `as_of`, and when the next change counts.
+-- One row a company: its tickets of the window that ends at `as_of`, and when the next one counts.
 -- Touched companies are counted anew; all of them on a new day, and when the scoring has changed.
 {{
     config(
@@ -48,10 +48,8 @@ tickets as (
         end as next_count_at
     from (select * from {{ ref('fct_support_tickets') }}) as tickets
     where
-        tickets.opened_at >= (select windows.support_start from windows)
-        {%- if touched_only %}
-        and {{ is_among('tickets.company_id', touched(), 'company_id') }}
-        {%- endif %}
+        {{ is_counted('tickets.company_id', touched_only) }}
+        and tickets.opened_at >= (select windows.support_start from windows)
 ),
 
 totals as (
