@@ -53,11 +53,10 @@ class Counted:
     def recounted(self) -> tuple[set[str], set[str]]:
         """Who was counted by the newest build, by model, after a comparison with a count of all."""
         counted = tuple(self.companies(f"{model} where {self.is_new}") for model in COUNTS)
+        assert self.warehouse.rows("select * from operations.touched_companies") == []
         incremental = self.dump()
         self.run(*COUNTS, *SCORES, full=True)
         assert self.dump() == incremental
-        notes = "select * from operations.touched_companies"
-        assert self.warehouse.rows(notes) == []
         return counted[0], counted[1]
 
     @property
