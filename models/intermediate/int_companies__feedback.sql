@@ -38,27 +38,13 @@ companies as (
     {{ companies_to_count(ref('dim_company'), touched_only) }}
 ),
 
--- Looked up company by company where there is an index. Not through a CTE of all feedback: what is
--- read twice would be written down first.
-last_events as (
-    select
-        companies.company_id,
-        (
-            select max(every_feedback.created_at)
-            from (select * from {{ ref('fct_feedback') }}) as every_feedback
-            where
-                every_feedback.company_id = companies.company_id
-                and every_feedback.created_at <= {{ as_of() }}
-        ) as last_event_at
-    from companies
-),
-
 -- Only what is in a window, or yet to come, is looked up, counted and told apart.
 events as (
     select
         feedback.company_id,
         feedback.user_id,
         scores.sentiment_score,
+        case when feedback.created_at <= {{ as_of() }} then feedback.created_at end as last_event_at,
         case when feedback.created_at > {{ as_of() }} then feedback.created_at end as next_count_at,
         feedback.created_at between
         (select windows.sentiment_start from windows) and {{ as_of() }} as is_in_sentiment,
@@ -85,11 +71,14 @@ totals as (
         sum(case when is_in_engagement then 1 else 0 end) as event_count,
         sum(case when is_recent then 1 else 0 end) as recent_event_count,
         count(distinct case when is_in_engagement then user_id end) as engaged_users,
+        max(last_event_at) as last_event_at,
         min(next_count_at) as next_count_at
     from events
     group by company_id
 ),
 
+-- Whoever has an event in a window had the last one there; the others' is looked up. Not through a
+-- CTE of all feedback: what is read twice would be written down first.
 final as (
     select
         companies.company_id,
@@ -98,14 +87,20 @@ final as (
         cast(coalesce(totals.sentiment_total, 0) as bigint) as sentiment_total,
         cast(coalesce(totals.recent_event_count, 0) as bigint) as recent_event_count,
         cast(coalesce(totals.engaged_users, 0) as bigint) as engaged_users,
-        last_events.last_event_at,
+        coalesce(totals.last_event_at, (
+            select max(every_feedback.created_at)
+            from (select * from {{ ref('fct_feedback') }}) as every_feedback
+            where
+                every_feedback.company_id
+                = case when totals.last_event_at is null then companies.company_id end
+                and every_feedback.created_at <= {{ as_of() }}
+        )) as last_event_at,
         totals.next_count_at,
         {{ as_of() }} as counted_at,
         windows.config_version
     from companies
     cross join windows
     left join totals on companies.company_id = totals.company_id
-    left join last_events on companies.company_id = last_events.company_id
 )
 
 select * from final
