@@ -44,8 +44,10 @@ events as (
         feedback.company_id,
         feedback.user_id,
         scores.sentiment_score,
-        case when feedback.created_at <= {{ as_of() }} then feedback.created_at end as last_event_at,
-        case when feedback.created_at > {{ as_of() }} then feedback.created_at end as next_count_at,
+        case when feedback.created_at <= {{ as_of() }} then feedback.created_at end
+            as last_event_at,
+        case when feedback.created_at > {{ as_of() }} then feedback.created_at end
+            as next_count_at,
         feedback.created_at between
         (select windows.sentiment_start from windows) and {{ as_of() }} as is_in_sentiment,
         feedback.created_at between
