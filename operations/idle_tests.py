@@ -32,6 +32,9 @@ def idle_tests(settings: Settings, tables: Iterable[str]) -> list[str]:
 
 
 def _downstream(manifest: Any, tables: set[str]) -> set[str]:
+    if not hasattr(manifest, "child_map"):
+        # dbt makes it only when it writes the manifest down.
+        manifest.build_parent_and_child_maps()
     found: set[str] = set()
     waiting = [id for id, source in manifest.sources.items() if source.identifier in tables]
     while waiting:

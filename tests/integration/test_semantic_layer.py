@@ -41,7 +41,7 @@ MARTS = {
     "revenue_today": "select coalesce(sum(revenue), 0) from sales.metrics_today",
 }
 DATASETS = {
-    "health": "core.dim_company",
+    "health": "core.dim_company where not is_unknown",
     "sales": "core.fct_sales",
     "dim_date": "core.dim_date",
     "company_health_history": "health.company_health_history",
