@@ -34,7 +34,7 @@
     {%- if changed_key(relation) is none -%}
     true
     {%- else -%}
-    {{ column }} in ({{ noted_sql(relation, 'key_value') }})
+    {{ is_found_by(column, noted_sql(relation, 'key_value')) }}
     {%- endif -%}
 {%- endmacro %}
 
