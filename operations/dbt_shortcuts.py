@@ -24,6 +24,7 @@ from dbt_common.invocation import get_invocation_id
 from google.protobuf.json_format import ParseDict
 from google.protobuf.message import Message
 
+installed = cache(version)
 COMPARED_WITH = {"dbt-core": "1.11.", "dbt-common": "1.39.", "dbt-adapters": "1.24."}
 compiled: dict[tuple[Any, ...], CodeType] = {}
 """Code of templates by environment and text: hooks, models and tests are the same in each build."""
@@ -129,7 +130,7 @@ SHORTCUTS: tuple[tuple[Any, str, Any], ...] = (
 
 def take_shortcuts() -> None:
     """Let dbt in this process take them from now on, if it is the dbt that they were made for."""
-    if not all(version(name).startswith(known) for name, known in COMPARED_WITH.items()):
+    if not all(installed(name).startswith(known) for name, known in COMPARED_WITH.items()):
         return
     for owner, name, shortcut in SHORTCUTS:
         setattr(owner, name, shortcut)

@@ -5,11 +5,13 @@ context that saves nothing writes itself down as YAML for every table that is lo
 """
 
 from collections.abc import Iterable
+from functools import cache
 from importlib.metadata import version
 from typing import Any
 
 from great_expectations.expectations.expectation import Expectation, parse_result_format
 
+installed = cache(version)
 COMPARED_WITH = "1.24."
 NAMES = ("_get_domain_kwargs", "_get_success_kwargs", "_get_runtime_kwargs")
 OWN = {name: getattr(Expectation, name) for name in NAMES}
@@ -21,7 +23,7 @@ def take_shortcuts() -> None:
 
     Only with the version of Great Expectations that they were compared with.
     """
-    if not version("great_expectations").startswith(COMPARED_WITH):
+    if not installed("great_expectations").startswith(COMPARED_WITH):
         return
     shortcuts = (_domain_kwargs, _success_kwargs, _runtime_kwargs)
     for name, shortcut in zip(NAMES, shortcuts, strict=True):
