@@ -143,13 +143,3 @@
     {%- endif -%}
     {%- endif -%}
 {%- endmacro %}
-
-
-{#- Condition on facts: their company is one of these. -#}
-{% macro is_counted(column, touched_only) -%}
-    {%- if touched_only -%}
-    {{ is_among(column, touched(), 'company_id') }}
-    {%- else -%}
-    true
-    {%- endif -%}
-{%- endmacro %}

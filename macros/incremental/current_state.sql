@@ -85,9 +85,12 @@ where version_rank = 1 and is_new
 {%- endmacro %}
 
 
-{#- Condition that restricts an incremental run to the touched keys; a first build takes them all. -#}
-{% macro only_touched(column, touched, key) -%}
-    {%- if adds_to_existing_rows() -%}
+{#-
+    Condition that restricts an incremental run to the touched keys; a first build takes them all. A model
+    that may take them all in an incremental run too says whether it is restricted.
+-#}
+{% macro only_touched(column, touched, key, is_restricted=none) -%}
+    {%- if (adds_to_existing_rows() if is_restricted is none else is_restricted) -%}
     {{ is_among(column, touched, key) }}
     {%- else -%}
     true

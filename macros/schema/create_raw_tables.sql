@@ -29,18 +29,14 @@
             {% endfor %}
         {% endfor %}
         {{ create_missing_indexes(tables) }}
-        {% if (claims.schema, claims.identifier) not in found %}
-            {{ create_load_claims_sql(claims) }}
-        {% endif %}
-        {% if (claims.schema, settled_claims().identifier) not in found %}
-            {{ create_settled_claims_sql(settled_claims()) }}
-        {% endif %}
-        {% if (claims.schema, unpublished_keys().identifier) not in found %}
-            {{ create_unpublished_sql() }}
-        {% endif %}
-        {% if (claims.schema, touched_companies().identifier) not in found %}
-            {{ create_touched_companies_sql() }}
-        {% endif %}
+        {% for relation, statement in [
+            (claims, create_load_claims_sql(claims)),
+            (settled_claims(), create_settled_claims_sql(settled_claims())),
+            (unpublished_keys(), create_unpublished_sql()),
+            (touched_companies(), create_touched_companies_sql()),
+        ] if (relation.schema, relation.identifier) not in found %}
+            {{ statement }}
+        {% endfor %}
     {% endif %}
 {% endmacro %}
 

@@ -57,7 +57,7 @@ events as (
     from (select * from {{ ref('fct_feedback') }}) as feedback
     inner join scores on feedback.sentiment = scores.sentiment
     where
-        {{ is_counted('feedback.company_id', touched_only) }}
+        {{ only_touched('feedback.company_id', touched(), 'company_id', touched_only) }}
         and feedback.created_at
         >= (
             select least(windows.sentiment_start, windows.engagement_start, windows.recency_start)

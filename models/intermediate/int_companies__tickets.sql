@@ -48,7 +48,7 @@ tickets as (
         end as next_count_at
     from (select * from {{ ref('fct_support_tickets') }}) as tickets
     where
-        {{ is_counted('tickets.company_id', touched_only) }}
+        {{ only_touched('tickets.company_id', touched(), 'company_id', touched_only) }}
         and tickets.opened_at >= (select windows.support_start from windows)
 ),
 
