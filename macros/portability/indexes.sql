@@ -47,7 +47,8 @@
 
 {#-
     Pre-hook of every incremental model: PostgreSQL cannot know how many rows are claimed, guesses few,
-    and would join them row by row, which takes hours when they are many. For this transaction only.
+    and would join them row by row, which takes hours when they are many. A bitmap that does not fit into
+    memory is no better: each row of it is compared with each key. For this transaction only.
 -#}
 {% macro plan_for_many_rows() -%}
     {{ return(adapter.dispatch('plan_for_many_rows', 'warehouse')()) }}
@@ -60,6 +61,7 @@
     set local enable_nestloop to off
     {%- if adds_to_existing_rows() -%}
     ; set local enable_seqscan to off
+    ; set local enable_bitmapscan to off
     {%- endif -%}
     {%- endif -%}
 {%- endmacro %}
@@ -75,6 +77,7 @@
 {% macro postgres__plan_for_all_rows() -%}
     set local enable_nestloop to on;
     set local enable_seqscan to on;
+    set local enable_bitmapscan to on;
 {%- endmacro %}
 
 

@@ -10,9 +10,7 @@
 
 with claimed_items as (
     select * from {{ ref('stg_commerce__order_items') }}
-    where
-        {{ claimed() }}
-        and {{ only_touched('order_id', touched(), 'order_id') }}
+    where {{ claimed() }}
 ),
 
 current_orders as (
