@@ -2,18 +2,20 @@
 
 The bytes of an export are a function of version, dataset, account, format and options, and so is
 its key: two exports of one key are the same file, and one that broke off goes on where it stopped.
-Each part is written to a file of its own while the one before is taken; a compressed part is a
+Each part is written to a file of its own while those before are taken; a compressed part is a
 member (gzip) or frame (zstd) of its own, which all readers of these formats put together.
 """
 
 import hashlib
 import io
 import zlib
+from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -37,9 +39,9 @@ MEDIA_TYPES = {
 }
 # More than this costs time and saves little; any change of it changes bytes, and so LAYOUT.
 GZIP_LEVEL = 4
-LAYOUT = 1
+LAYOUT = 2
 CHUNK = 1 << 20
-MEMORY_LIMIT = "128MB"
+MEMORY_LIMIT = "64MB"
 
 
 @dataclass(frozen=True)
@@ -124,14 +126,15 @@ class Export:
         )
 
     def parts(self, folder: Path, first: int = 0) -> Iterator[Part]:
-        """Write the parts from the first one wanted, each while the one before is taken."""
+        """Write the parts from the first one wanted, the next ones while one is taken."""
         make, finish = _writers(self, folder)
-        with ThreadPoolExecutor(1, "export") as ahead:
-            made = ahead.submit(make, first)
-            for number in range(first, self.source.part_count):
-                done = made.result()
-                if number + 1 < self.source.part_count:
-                    made = ahead.submit(make, number + 1)
+        numbers = iter(range(first, self.source.part_count))
+        with ThreadPoolExecutor(self.source.hands, "export") as ahead:
+            made = deque((n, ahead.submit(make, n)) for n in islice(numbers, self.source.hands))
+            while made:
+                number, part = made.popleft()
+                done = part.result()
+                made.extend((n, ahead.submit(make, n)) for n in islice(numbers, 1))
                 yield finish(number, done)
 
     def manifest(self, rows: int, size: int, sha256: str) -> dict[str, Any]:
@@ -164,7 +167,8 @@ def open_export(
     """
     with open_published(settings) as reader:
         if alone and reader.engine == "duckdb":
-            reader.connection.execute(f"set memory_limit = '{MEMORY_LIMIT}'")
+            # With one thread a part is written as it is read; with more they wait for memory.
+            reader.connection.execute(f"set memory_limit = '{MEMORY_LIMIT}'; set threads = 1")
         yield export_of(reader, request)
 
 
