@@ -7,6 +7,7 @@ beside them stands what a request costs whose query finds nothing to do.
 """
 
 import asyncio
+import gc
 import multiprocessing
 import socket
 import statistics
@@ -40,6 +41,7 @@ Waits = list[float]
 def serve(settings: Settings, bound: socket.socket) -> None:
     """The web application alone, without the worker."""
     sys.setswitchinterval(SWITCH_SECONDS)
+    gc.freeze()  # as the worker does after its first cycle
     ledger = open_ledger(settings)
     with open_data_api(settings, ledger) as data:
         application = Application(ServiceSettings(), ledger, {}, lambda _: None, data=data)

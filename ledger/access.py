@@ -8,17 +8,21 @@ import logging
 import threading
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from operator import attrgetter
 from types import TracebackType
 from typing import Self
 
-from sqlalchemy import Engine, bindparam, insert, update
+from sqlalchemy import Engine, bindparam, update
 from sqlalchemy.exc import SQLAlchemyError
 
+from ledger.driver_rows import insert_rows
 from ledger.tables import access_log, api_tokens
 
 FLUSH_SECONDS = 0.1
 MOST_WAITING = 100_000
 """So many accesses are kept while the ledger cannot be written; the oldest are lost then."""
+ROWS_A_STATEMENT = 1_000
+"""SQLite takes 32,766 values."""
 
 log = logging.getLogger("warehouse")
 
@@ -34,6 +38,10 @@ class Access:
     accessed_at: datetime
     row_count: int | None = None
     byte_count: int | None = None
+
+
+COLUMNS: tuple[str, ...] = Access.__slots__
+_row = attrgetter(*COLUMNS)
 
 
 class AccessLog:
@@ -98,16 +106,15 @@ class AccessLog:
             self._is_failing = False
 
     def _write(self, waiting: list[Access], used: dict[str, datetime]) -> None:
-        names = Access.__slots__
-        values = [{name: getattr(one, name) for name in names} for one in waiting]
         change = (
             update(api_tokens)
             .where(api_tokens.c.token_id == bindparam("used_id"))
             .values(last_used_at=bindparam("used_at"))
         )
         with self._ledger.begin() as connection:
-            if values:
-                connection.execute(insert(access_log), values)
+            for begin in range(0, len(waiting), ROWS_A_STATEMENT):
+                some = map(_row, waiting[begin : begin + ROWS_A_STATEMENT])
+                insert_rows(connection, access_log, COLUMNS, list(some))
             if used:
                 rows = [{"used_id": id, "used_at": at} for id, at in used.items()]
                 connection.execute(change, rows)

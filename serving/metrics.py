@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from decimal import ROUND_HALF_UP, Decimal, localcontext
+from functools import lru_cache
 from typing import Any
 
 import duckdb
@@ -26,6 +27,7 @@ SIX_DECIMALS = Decimal("0.000001")
 MAX_ROWS = 100_000
 
 
+@lru_cache(1024)
 def key_of(query: MetricQuery, publication: Publication) -> str:
     """Names an answer; another version has another."""
     parts = [publication.version, str(publication.created_at.astimezone(UTC)), asdict(query)]

@@ -10,6 +10,7 @@ import logging
 import re
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import lru_cache
 from typing import Any
 from urllib.parse import parse_qsl, unquote
 
@@ -27,6 +28,8 @@ from serving.semantic import MEMBER, Filter, MetricQuery, SemanticFile, Semantic
 
 METRICS = "/metrics/"
 PARAMETERS = ("group_by", "filters")
+QUESTIONS_KNOWN = 1024
+"""So many need not be read again: dashboards ask the same all day."""
 _FILTER = re.compile(r"([A-Za-z_0-9]+)(:|>=|<)(.*)", re.DOTALL)
 _BETWEEN = re.compile(r",(?=[A-Za-z_0-9]+(?::|>=|<))")
 _ENCODER = msgspec.json.Encoder()
@@ -116,6 +119,7 @@ class MetricsApi:
         return await asyncio.get_running_loop().run_in_executor(self._threads, work)
 
 
+@lru_cache(QUESTIONS_KNOWN)
 def _query(name: str, query_string: str) -> MetricQuery:
     group_by: list[str] = []
     filters: list[Filter] = []

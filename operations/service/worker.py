@@ -4,6 +4,7 @@ It starts with a build of everything, so that whatever an earlier process left b
 A cycle that fails keeps its news for the next one; cycles that fail in a row come slower.
 """
 
+import gc
 import logging
 import queue
 import threading
@@ -74,6 +75,7 @@ class Worker:
         """Whether the newest build did not reach readers."""
         self._failures = 0
         self._is_busy = False
+        self._is_warm = False
 
     def start(self) -> None:
         """Begin to work."""
@@ -115,6 +117,11 @@ class Worker:
                 self._failures += 1
                 log.exception("cycle failed for a reason that nobody foresaw")
             self._watch(worked=worked)
+            if worked and not self._is_warm:
+                # What the first cycle has loaded stays. Python would search all of it for cycles
+                # now and then, for half a second in which no request is answered.
+                gc.freeze()
+                self._is_warm = True
             self._is_busy = False
             pause = self._service.cycle_seconds * 2 ** min(self._failures, 10)
             self._wait(begin + min(pause, max(LONGEST_PAUSE_SECONDS, self._service.cycle_seconds)))
