@@ -10,7 +10,6 @@ done from its CSV, by a DuckDB in memory and by Arrow.
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from queue import SimpleQueue
 from typing import Protocol
 
 import duckdb
@@ -23,8 +22,6 @@ from serving.reader import Reader
 
 PART_ROWS = 122_880
 """A row group of DuckDB."""
-DUCKDB_HANDS = 2
-"""Two parts at a time use two cores better than two threads that put one part in order."""
 PART_BLOCKS = 4_096
 """32 MB of a PostgreSQL table."""
 BLOCK_BYTES = 16 << 20
@@ -84,22 +81,16 @@ def open_source(reader: Reader, dataset: Dataset, account_id: str | None, *, gua
 class DuckDbSource:
     """Parts of a published DuckDB file."""
 
+    hands = 2
+    """Two parts at a time use two cores better than two threads that put one part in order."""
+
     def __init__(
         self, reader: Reader, dataset: Dataset, account_id: str | None, *, guard: bool
     ) -> None:
         self._connection = reader.connection
         self._dataset = dataset
         self._guard = guard
-        self.hands = DUCKDB_HANDS
-        self._idle: SimpleQueue[duckdb.DuckDBPyConnection] = SimpleQueue()
-        for connection in (
-            self._connection,
-            *(self._connection.cursor() for _ in range(self.hands)),
-        ):
-            # COPY takes no parameters, a variable does; each connection has its own.
-            connection.execute("set variable account_id = ?", [account_id])
-            if connection is not self._connection:
-                self._idle.put(connection)
+        self._account_id = account_id
         account = None if account_id is None else "getvariable('account_id')"
         self._condition = dataset.rows_of(account)
         last = self._connection.execute(f"select max(rowid) from {dataset.table}").fetchone()[0]
@@ -109,7 +100,10 @@ class DuckDbSource:
         """Rows of all parts."""
         where = f" where {self._condition}" if self._condition else ""
         query = f"select count(*) from {self._dataset.table} as base{where}"
-        return int(self._connection.execute(query).fetchone()[0])
+        with self._hand() as connection:
+            row = connection.execute(query).fetchone()
+        assert row is not None
+        return int(row[0])
 
     def csv(self, part: int, path: Path) -> int:
         """Write a part without header; gives its rows."""
@@ -135,9 +129,10 @@ class DuckDbSource:
 
     @contextmanager
     def _hand(self) -> Iterator[duckdb.DuckDBPyConnection]:
-        connection = self._idle.get()
-        yield connection
-        self._idle.put(connection)
+        with self._connection.cursor() as connection:
+            # COPY takes no parameters, a variable does; each connection has its own.
+            connection.execute("set variable account_id = ?", [self._account_id])
+            yield connection
 
     def _select(self, part: int, expression: Callable[[Column], str]) -> str:
         columns = ", ".join(f"{expression(one)} as {one.name}" for one in self._dataset.columns)
@@ -154,13 +149,14 @@ class DuckDbSource:
 class PostgresSource:
     """Parts of the published schemas, in the reader's one transaction."""
 
+    hands = 1
+
     def __init__(
         self, reader: Reader, dataset: Dataset, account_id: str | None, *, guard: bool
     ) -> None:
         self._cursor = reader.connection.cursor()
         self._dataset = dataset
         self._guard = guard
-        self.hands = 1
         self._memory = duckdb.connect()
         self._memory.execute("set enable_progress_bar = false")
         literal = psycopg2.extensions.QuotedString(account_id or "")
