@@ -16,17 +16,15 @@
 
 
 {#-
-    Ends a model: writes a first build in the order of a column, so that engines which keep the least
-    and greatest value of each block pass over blocks without a touched key. Elsewhere there is an index.
+    Ends a model: writes rows in the order of a column, so that engines which keep the least and greatest
+    value of each block pass over blocks without a touched key. Elsewhere there is an index.
 -#}
 {% macro clustered_by(column) -%}
     {{ return(adapter.dispatch('clustered_by', 'warehouse')(column)) }}
 {%- endmacro %}
 
 {% macro default__clustered_by(column) -%}
-    {%- if not adds_to_existing_rows() -%}
     order by {{ column }}
-    {%- endif -%}
 {%- endmacro %}
 
 {% macro postgres__clustered_by(column) -%}{%- endmacro %}
