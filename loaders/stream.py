@@ -7,6 +7,7 @@ taken without the run lock and landed with it.
 """
 
 import logging
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, cast
@@ -31,6 +32,7 @@ from loaders.target import RAW, Target
 
 PIPELINE = "stream"
 TIMEOUT_SECONDS = 10.0
+LEAVE_SECONDS = 0.1
 log = logging.getLogger("warehouse")
 Place = tuple[str, int]
 """Topic and partition."""
@@ -61,6 +63,7 @@ class StreamReader:
         self._messages: list[Message] = []
         self._unplaced: list[TopicPartition] = []
         self._restarted: set[Place] = set()
+        self._is_closed = False
         self.error: str | None = None
         """What the broker complains about; None when all is well."""
         try:
@@ -266,7 +269,20 @@ class StreamReader:
             self._complain(error.args[0])
 
     def close(self) -> None:
-        """Leave the group."""
+        """Leave the group; what was not landed is read by whoever is next.
+
+        Partitions are given back before the consumer closes: if it is asked to give them back while
+        it does, librdkafka may wait for ever (confluentinc/librdkafka#4884).
+        """
+        if self._is_closed:
+            return
+        self._is_closed = True
+        self._consumer.unsubscribe()
+        deadline = time.monotonic() + TIMEOUT_SECONDS
+        self.poll(LEAVE_SECONDS)
+        while self._consumer.assignment() and time.monotonic() < deadline:
+            self._messages.clear()
+            self.poll(LEAVE_SECONDS)
         self._consumer.close()
 
 
