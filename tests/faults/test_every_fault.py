@@ -12,19 +12,24 @@ lost broker is in `test_broker_loss.py`. How fast a message comes is measured by
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 from support import assert_complete, faults
 from support.modelled import BY_NAME, ModelledWarehouse
 from support.on_call import SYNC, OnCall, Sink
+from support.serving import served
+from support.template import MakeTemplate, Template
 from support.warehouse import Warehouse
 
 from demo import SOURCES, DemoServer, Store
+from ledger.engine import open_ledger
 from ledger.errors import TargetError
 from ledger.runs import now
 from ledger.settings import Settings
-from operations.cycle import Plan
+from operations.cycle import Plan, run_cycle
+from operations.progress import Reporter
 from serving.reader import open_published
 
 AS_OF = datetime(2026, 1, 1, tzinfo=UTC)
@@ -106,27 +111,47 @@ CASES = (
 )
 
 
-@pytest.fixture
-def scene(
-    built_settings: Settings,
-    sink: Sink,
-    serve: Callable[..., DemoServer],
-    monkeypatch: pytest.MonkeyPatch,
-) -> Iterator[faults.Scene]:
-    """A warehouse that has pulled and published."""
-    monkeypatch.setattr("ledger.engine.LOCK_SECONDS", 0.5)
+def three_accounts() -> Store:
+    """What the source serves before a fault."""
     store = Store()
     for number in range(3):
         store.upsert("crm", "accounts", faults.account(f"a{number}"))
+    return store
+
+
+@pytest.fixture(scope="module")
+def well(make_template: MakeTemplate) -> Template:
+    """A warehouse that has pulled and published."""
+
+    def pull(settings: Settings) -> None:
+        ledger = open_ledger(settings)
+        with served(three_accounts()):
+            assert run_cycle(settings, SYNC, Reporter(silent=True), ledger).succeeded
+        ledger.dispose()
+
+    return make_template(pull)
+
+
+@pytest.fixture
+def scene(
+    well: Template,
+    sink: Sink,
+    serve: Callable[..., DemoServer],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Iterator[faults.Scene]:
+    """The warehouse, and who is on call for it."""
+    monkeypatch.setattr("ledger.engine.LOCK_SECONDS", 0.5)
+    store = three_accounts()
     server = serve(store)
-    opened = Warehouse(built_settings)
-    on_call = OnCall(opened.settings, opened.ledger, sink, reads_stream=True)
-    modelled = ModelledWarehouse(opened.settings, seeded=True)
-    assert on_call.cycle(SYNC).succeeded
-    assert on_call.look() == (set(), [])
-    yield faults.Scene(on_call, opened, modelled, store, server)
-    on_call.supervisor.close()
-    opened.ledger.dispose()
+    with well.copied(tmp_path / "home") as settings:
+        opened = Warehouse(settings)
+        on_call = OnCall(settings, opened.ledger, sink, reads_stream=True)
+        modelled = ModelledWarehouse(settings, seeded=True)
+        assert on_call.look() == (set(), [])
+        yield faults.Scene(on_call, opened, modelled, store, server)
+        on_call.supervisor.close()
+        opened.ledger.dispose()
 
 
 def sell(scene: faults.Scene) -> None:

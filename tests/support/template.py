@@ -1,0 +1,72 @@
+"""Warehouses to begin with: made once ─▶ copied for each test, files and database alike."""
+
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from uuid import uuid4
+
+from sqlalchemy import URL, create_engine, text
+
+from ledger.settings import Settings
+
+
+@dataclass(frozen=True)
+class Template:
+    """A warehouse at some state, which nobody opens."""
+
+    home: Path
+    database: URL | None = None
+
+    @classmethod
+    def of(cls, settings: Settings) -> "Template":
+        """Keep a warehouse as it is now, though its database goes."""
+        url = settings.postgres_url
+        if url is None:
+            return cls(settings.home)
+        name = f"template_{uuid4().hex}"
+        server = url.set(database="postgres")
+        cut = "select pg_terminate_backend(pid) from pg_stat_activity where datname"
+        execute(server, f"{cut} = '{url.database}'")
+        execute(server, f"create database {name} template {url.database} strategy file_copy")
+        return cls(settings.home, url.set(database=name))
+
+    @contextmanager
+    def copied(self, home: Path) -> Iterator[Settings]:
+        """A warehouse that begins as this one."""
+        shutil.copytree(self.home, home, symlinks=True, dirs_exist_ok=True)
+        if self.database is None:
+            yield Settings(home)
+            return
+        with new_database(self.database, self.database.database) as url:
+            yield Settings(home, "prod", url)
+
+
+MakeTemplate = Callable[[Callable[[Settings], None]], Template]
+_databases: set[str] = set()
+
+
+def execute(url: URL, statement: str) -> None:
+    """Run a statement that allows no transaction."""
+    engine = create_engine(url.set(drivername="postgresql+psycopg2"), isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        connection.execute(text(statement))
+    engine.dispose()
+
+
+@contextmanager
+def new_database(server: URL, template: str | None = "template1") -> Iterator[URL]:
+    """A copy of a database, of the same name each time: a manifest of dbt holds that name.
+
+    A second one at the same time has a name of its own, for which dbt parses the project again.
+    """
+    server = server.set(database="postgres")
+    name = "warehouse" if "warehouse" not in _databases else f"warehouse_{uuid4().hex}"
+    _databases.add(name)
+    execute(server, f"create database {name} template {template} strategy file_copy")
+    try:
+        yield server.set(database=name)
+    finally:
+        execute(server, f"drop database {name} with (force)")
+        _databases.remove(name)
