@@ -1,9 +1,11 @@
 """dbt's project, parsed once for all processes of a test run: it takes seven seconds."""
 
+from argparse import Namespace
 from pathlib import Path
 from typing import Any
 
 from dbt.contracts.graph.manifest import Manifest
+from dbt.flags import get_flags, set_flags
 from dbt.parser.manifest import (
     extended_mashumaro_encoder,
     extended_mashumuro_decoder,
@@ -54,5 +56,9 @@ def write(settings: Settings) -> Path:
     """Write what dbt writes when it parses; gives the file of the semantic layer."""
     target = settings.home / "target"
     target.mkdir(exist_ok=True)
-    write_manifest(dbt_runner.parse(settings), str(target))
+    manifest = dbt_runner.parse(settings)
+    if not hasattr(get_flags(), "SEND_ANONYMOUS_USAGE_STATS"):
+        # dbt has not run in this process: another one has parsed.
+        set_flags(Namespace(SEND_ANONYMOUS_USAGE_STATS=False))
+    write_manifest(manifest, str(target))
     return target / "semantic_manifest.json"
