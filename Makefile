@@ -3,8 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
-# Twice what CI has processors: many tests wait for a broker, a lock or a process that was killed.
-WORKERS ?= 4
+# One more than CI has processors: some tests wait for a broker, a lock or a process that was killed.
+WORKERS ?= 3
 LAWS := $(addprefix tests/faults/,test_kill.py test_serve_kill.py) \
 	$(addprefix tests/integration/,test_publishing.py test_incremental_law.py \
 	test_publishing_changes.py)

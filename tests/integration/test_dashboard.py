@@ -1,5 +1,6 @@
 """The dashboard: its figures are the marts', on both engines and in a browser with no network."""
 
+import json
 import os
 import re
 import shutil
@@ -22,7 +23,7 @@ from streamlit.testing.v1 import AppTest
 from support.modelled import VIEWS, ModelledWarehouse
 from support.warehouse import Warehouse
 
-from demo import DemoServer, advance, generate
+from demo import DemoServer, Store, advance, generate
 from ledger.settings import Settings
 from ledger.tables import publications
 from operations.dashboard_command import command_line
@@ -56,11 +57,22 @@ def published(
     # History keeps this first calculation of today; what comes after is the current one.
     modelled.dbt("run", *(f"+{name}" for name in HISTORIES), exclude=VIEWS, as_of=AS_OF)
     advance(store, 7, 0.05, AS_OF)
+    need_help(store)
     warehouse.sync()
     modelled.dbt("run", exclude=VIEWS, as_of=AS_OF + timedelta(minutes=1))
     publish(settings, warehouse.ledger, "a-run", AS_OF)
     point_at(settings, monkeypatch)
     return settings
+
+
+def need_help(store: Store) -> None:
+    """An urgent ticket of each company: whatever day it is, some are scored lower than before."""
+    pattern = json.loads(store.get("support", "tickets", store.ids("support", "tickets")[0]) or b"")
+    at = AS_OF.isoformat()
+    for id in store.ids("crm", "companies"):
+        news = {"id": f"urgent-{id}", "company_id": id, "priority": "urgent", "resolved_at": None}
+        times = {"created_at": at, "updated_at": at}
+        store.upsert("support", "tickets", pattern | news | times)
 
 
 def point_at(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
