@@ -21,6 +21,7 @@ import httpx
 from sqlalchemy import Engine, func, select
 
 from benchmarks.measure import empty_warehouse, figure, quick
+from benchmarks.raw_rows import RawFiller
 from demo import SOURCES, DemoServer, generate
 from ledger.engine import open_ledger
 from ledger.lock import run_lock
@@ -176,6 +177,12 @@ def faults(settings: Settings, api: DemoServer) -> Iterator[Fault]:
     def run(statement: str) -> Callable[[], None]:
         return lambda: target.execute(statement)
 
+    def lands(priority: str) -> Callable[[], None]:
+        # A rule that only the marts have is broken by what a contract let through.
+        return lambda: RawFiller(settings).ticket(
+            str(time.time()), priority, datetime.now(UTC).isoformat()
+        )
+
     yield Fault("API down", "crm", api_is("outage"), api_is(None), "source:crm")
     yield Fault("token revoked", "support", api_is("unauthorized"), api_is(None), "source:support")
     yield Fault(
@@ -188,8 +195,8 @@ def faults(settings: Settings, api: DemoServer) -> Iterator[Fault]:
     yield Fault(
         "bad mart data",
         "support",
-        run(f"update {table} set priority = 'bad' where priority = 'high'"),
-        run(f"update {table} set priority = 'high' where priority = 'bad'"),
+        lands("bad"),
+        lands("high"),
         "quality",
     )
 

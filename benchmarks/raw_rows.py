@@ -115,6 +115,17 @@ class RawFiller:
             self._complete(load),
         )
 
+    def ticket(self, load: str, priority: str, moment: str) -> None:
+        """A version of one ticket, with any priority: no contract looks at it."""
+        meta = METADATA.format(n=f"'{priority}'", received=moment, load=load)
+        at = f"cast('{moment}' as timestamptz)"
+        self.execute(
+            "insert into raw.support__tickets (id, subject, priority, status, created_at,"
+            " updated_at, _extra, _row_hash, _is_deleted, _received_at, _dlt_load_id)"
+            f" select 'spoiled', 's', '{priority}', 'open', {at}, {at}, {meta}",
+            self._complete(load),
+        )
+
     @staticmethod
     def _complete(load: str) -> str:
         return (
