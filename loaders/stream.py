@@ -278,11 +278,11 @@ class StreamReader:
             return
         self._is_closed = True
         self._consumer.unsubscribe()
-        deadline = time.monotonic() + TIMEOUT_SECONDS
-        self.poll(LEAVE_SECONDS)
-        while self._consumer.assignment() and time.monotonic() < deadline:
+        deadline, is_left = time.monotonic() + TIMEOUT_SECONDS, False
+        while not is_left and time.monotonic() < deadline:
             self._messages.clear()
             self.poll(LEAVE_SECONDS)
+            is_left = not self._consumer.assignment()
         self._consumer.close()
 
 
