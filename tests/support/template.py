@@ -27,9 +27,8 @@ class Template:
             return cls(settings.home)
         name = f"template_{uuid4().hex}"
         server = url.set(database="postgres")
-        cut = "select pg_terminate_backend(pid) from pg_stat_activity where datname"
-        execute(server, f"{cut} = '{url.database}'")
-        execute(server, f"create database {name} template {url.database} strategy file_copy")
+        copy = f"create database {name} template {url.database} strategy file_copy"
+        execute(server, cut_connections(url.database), copy)
         return cls(settings.home, url.set(database=name))
 
     @contextmanager
@@ -47,12 +46,18 @@ MakeTemplate = Callable[[Callable[[Settings], None]], Template]
 _databases: set[str] = set()
 
 
-def execute(url: URL, statement: str) -> None:
-    """Run a statement that allows no transaction."""
-    engine = create_engine(url.set(drivername="postgresql+psycopg2"), isolation_level="AUTOCOMMIT")
+def execute(url: URL, *statements: str) -> None:
+    """Run statements, each of its own: some allow no transaction."""
+    engine = create_engine(url, isolation_level="AUTOCOMMIT")
     with engine.connect() as connection:
-        connection.execute(text(statement))
+        for statement in statements:
+            connection.execute(text(statement))
     engine.dispose()
+
+
+def cut_connections(database: str | None) -> str:
+    """Statement that ends every connection to a database."""
+    return f"select pg_terminate_backend(pid) from pg_stat_activity where datname = '{database}'"
 
 
 @contextmanager
