@@ -1,6 +1,7 @@
 """Runs dbt in this process: settings ─▶ environment of `profiles.example.yml` ─▶ dbtRunner.
 
-What analysts run by hand and what the pipeline runs is one project with one profile.
+What analysts run by hand and what the pipeline runs is one project with one profile. dbt takes
+seconds to import: the first command of dbt does it, not the command line.
 """
 
 import json
@@ -10,16 +11,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
-
-from dbt.adapters.base.impl import DEFAULT_BASE_BEHAVIOR_FLAGS
-from dbt.adapters.duckdb.connections import DuckDBConnectionManager
-from dbt.cli.main import dbtRunner, dbtRunnerResult
+from typing import TYPE_CHECKING, Any
 
 from ledger.errors import BuildError
 from ledger.runs import current_run_id
 from ledger.settings import Settings
-from operations.dbt_shortcuts import take_shortcuts
+
+if TYPE_CHECKING:
+    from dbt.cli.main import dbtRunnerResult
 
 PROJECT = Path(__file__).parents[1]
 FAILED = ("error", "fail", "runtime error", "partial success")
@@ -31,8 +30,6 @@ PROFILE_PARAMETERS = (
     *("connect_timeout", "keepalives_idle", "application_name"),
 )
 """What `profiles.example.yml` reads from variables `WAREHOUSE_POSTGRES_…`."""
-BEHAVIOR_FLAGS = tuple(DEFAULT_BASE_BEHAVIOR_FLAGS)
-"""What dbt begins with."""
 manifests: dict[tuple[str, str], Any] = {}
 """What this process has parsed, by `manifest_key`."""
 
@@ -153,8 +150,12 @@ def invoke(
     arguments: Sequence[str],
     node_done: NodeDone | None = None,
     manifest: Any = None,
-) -> dbtRunnerResult:
+) -> "dbtRunnerResult":
     """Run a dbt command quietly; its log is in `<home>/logs`. A `manifest` spares parsing."""
+    from dbt.cli.main import dbtRunner
+
+    from operations.dbt_shortcuts import end_command, take_shortcuts
+
     profiles = settings.home / "profiles"
     profiles.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(PROJECT / "profiles.example.yml", profiles / "profiles.yml")
@@ -164,31 +165,27 @@ def invoke(
     # `parse` has written it down already, and that takes longer than a model.
     written = [] if manifest is None else ["--no-write-json"]
     runner = dbtRunner(manifest=manifest, callbacks=callbacks)
-    # PostgreSQL's adapter adds its own to this list with every command, and dbt looks for the
-    # source of each one on it: 11 s a command after a day of cycles.
-    DEFAULT_BASE_BEHAVIOR_FLAGS[:] = BEHAVIOR_FLAGS
-    outcome = runner.invoke(
-        [
-            "--log-level",
-            "none",
-            "--log-path",
-            str(settings.home / "logs"),
-            *written,
-            *arguments,
-            "--target",
-            settings.target,
-            "--project-dir",
-            str(PROJECT),
-            "--profiles-dir",
-            str(profiles),
-            "--target-path",
-            str(settings.home / "target"),
-        ]
-    )
-    if settings.postgres_url is None:
-        # dbt would hold the file until the process ends, and nobody else could open it.
-        DuckDBConnectionManager.close_all_connections()  # type: ignore[no-untyped-call]
-    return outcome
+    try:
+        return runner.invoke(
+            [
+                "--log-level",
+                "none",
+                "--log-path",
+                str(settings.home / "logs"),
+                *written,
+                *arguments,
+                "--target",
+                settings.target,
+                "--project-dir",
+                str(PROJECT),
+                "--profiles-dir",
+                str(profiles),
+                "--target-path",
+                str(settings.home / "target"),
+            ]
+        )
+    finally:
+        end_command()
 
 
 def _environment(settings: Settings) -> dict[str, str]:

@@ -5,29 +5,51 @@ dbt's own way where it does not know better. They are taken by `take_shortcuts`,
 and only with the versions of dbt that they were compared with.
 """
 
+import sys
 from datetime import UTC, datetime
 from functools import cache
 from importlib.metadata import version
+from threading import get_ident
 from types import CodeType
 from typing import Any
 
 import jinja2
 import parsedatetime
+from dbt.adapters.base.impl import DEFAULT_BASE_BEHAVIOR_FLAGS
+from dbt.adapters.postgres.connections import PostgresConnectionManager
+from dbt.cli import requires
 from dbt.clients.jinja import MacroGenerator
+from dbt.compilation import Linker
 from dbt.context.configured import ConfiguredContext
 from dbt.context.macro_resolver import TestMacroNamespace
 from dbt.context.macros import MacroNamespace, MacroNamespaceBuilder
 from dbt.context.manifest import ManifestContext
+from dbt.context.providers import generate_runtime_macro_context
+from dbt.plugins.manager import PluginManager
+from dbt_common import behavior_flags
 from dbt_common.clients.jinja import MacroFuzzEnvironment, NativeSandboxEnvironment
 from dbt_common.events import base_types, event_manager
 from dbt_common.invocation import get_invocation_id
 from google.protobuf.json_format import ParseDict
 from google.protobuf.message import Message
 
+from operations.dbt_connections import close_connections, keep_connection, open_connection
+
 installed = cache(version)
-COMPARED_WITH = {"dbt-core": "1.11.", "dbt-common": "1.39.", "dbt-adapters": "1.24."}
+installed_plugins = cache(PluginManager.get_prefixed_modules)
+COMPARED_WITH = {
+    "dbt-core": "1.11.",
+    "dbt-common": "1.39.",
+    "dbt-adapters": "1.24.",
+    "dbt-postgres": "1.11.",
+}
+BEHAVIOR_FLAGS = tuple(DEFAULT_BASE_BEHAVIOR_FLAGS)
+"""What dbt begins with."""
 compiled: dict[tuple[Any, ...], CodeType] = {}
 """Code of templates by environment and text: hooks, models and tests are the same in each build."""
+
+contexts: dict[tuple[Any, ...], dict[str, Any]] = {}
+"""Contexts of macros, of one command: they hold its project, variables and moment."""
 
 
 def compile_once(
@@ -115,6 +137,38 @@ def context_dict(self: ManifestContext) -> dict[str, Any]:
     return context
 
 
+def macro_context(macro: Any, config: Any, resolver: Any, package: str | None) -> dict[str, Any]:
+    """`generate_runtime_macro_context`: once for each macro that an adapter runs, and thread.
+
+    It holds a thread's stack of calls, and nothing of the node that the macro is run for.
+    """
+    key = (get_ident(), macro.unique_id, id(config), id(resolver), package)
+    if key not in contexts:
+        contexts[key] = generate_runtime_macro_context(macro, config, resolver, package)
+    return contexts[key]
+
+
+def graph_summary(self: Linker, manifest: Any) -> dict[int, dict[str, Any]]:
+    """`Linker.get_graph_summary`, without writing down all of a node to learn its type."""
+    index = {name: number for number, name in enumerate(self.graph)}
+    summary: dict[int, dict[str, Any]] = {}
+    for name, number in index.items():
+        summary[number] = {"name": name, "type": str(manifest.expect(name).resource_type)}
+        if following := [index[after] for after in self.graph.successors(name)]:
+            summary[number]["succ"] = following
+    return summary
+
+
+def flag_source() -> str:
+    """`BehaviorFlagRendered._default_source`, without the source lines of everything that runs."""
+    frame = sys._getframe()
+    while frame := frame.f_back:  # type: ignore[assignment]
+        name = frame.f_globals.get("__name__")
+        if name != behavior_flags.__name__:
+            return str(name)
+    return "Unknown"
+
+
 SHORTCUTS: tuple[tuple[Any, str, Any], ...] = (
     (MacroFuzzEnvironment, "compile", compile_once),
     (NativeSandboxEnvironment, "compile", compile_once),
@@ -123,14 +177,33 @@ SHORTCUTS: tuple[tuple[Any, str, Any], ...] = (
     (MacroGenerator, "__init__", _init_generator),
     (MacroNamespaceBuilder, "build_namespace", build_namespace),
     (ManifestContext, "to_dict", context_dict),
+    (Linker, "get_graph_summary", graph_summary),
+    # Packages do not appear while a process runs.
+    (
+        PluginManager,
+        "get_prefixed_modules",
+        staticmethod(cache(PluginManager.get_prefixed_modules)),
+    ),
+    (requires, "generate_runtime_macro_context", macro_context),
+    (behavior_flags.BehaviorFlagRendered, "_default_source", staticmethod(flag_source)),
+    (PostgresConnectionManager, "open", staticmethod(open_connection)),
+    (PostgresConnectionManager, "_close_handle", staticmethod(keep_connection)),
     # dbt gives even an empty result a parser of dates, each with patterns of its own.
     (parsedatetime, "Constants", cache(parsedatetime.Constants)),
 )
 
 
 def take_shortcuts() -> None:
-    """Let dbt in this process take them from now on, if it is the dbt that they were made for."""
+    """Let dbt's next command take them, if it is the dbt that they were made for."""
+    # PostgreSQL's adapter adds its own to this list with every command, and dbt goes through them.
+    DEFAULT_BASE_BEHAVIOR_FLAGS[:] = BEHAVIOR_FLAGS
     if not all(installed(name).startswith(known) for name, known in COMPARED_WITH.items()):
         return
     for owner, name, shortcut in SHORTCUTS:
         setattr(owner, name, shortcut)
+
+
+def end_command() -> None:
+    """Leave nothing of a command behind."""
+    contexts.clear()
+    close_connections()

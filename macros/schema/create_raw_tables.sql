@@ -28,7 +28,9 @@
                 add column if not exists {{ column.name }} {{ column.data_type }};
             {% endfor %}
         {% endfor %}
-        {{ create_missing_indexes(tables) }}
+        {% if indexed([['id']]) %}
+            {{ create_missing_indexes(tables) }}
+        {% endif %}
         {% for relation, statement in [
             (claims, create_load_claims_sql(claims)),
             (settled_claims(), create_settled_claims_sql(settled_claims())),

@@ -12,7 +12,8 @@ from support.coverage import debts
 
 from ledger.settings import Settings
 from operations import dbt_runner
-from operations.dbt_runner import BEHAVIOR_FLAGS, PROJECT, invoke
+from operations.dbt_runner import PROJECT, invoke
+from operations.dbt_shortcuts import BEHAVIOR_FLAGS
 
 GENERIC = PROJECT / "tests" / "dbt" / "generic"
 # By test: its arguments, rows that fulfil it, and sets of rows that do not.

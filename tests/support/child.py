@@ -40,10 +40,12 @@ context.set_forkserver_preload(
         "pytest",
         "loaders.sync",
         "loaders.sources",
-        "operations.dbt_runner",
+        "operations.dbt_connections",
+        "operations.dbt_shortcuts",
         "operations.service.serve",
         "serving.export_files",
         "dlt.destinations.impl.duckdb.duckdb",
+        "dbt.cli.main",
         "dbt.adapters.duckdb",
         "dbt.adapters.postgres",
     ]

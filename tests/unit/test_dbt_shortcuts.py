@@ -1,16 +1,26 @@
 """Shortcuts of dbt give what dbt gives."""
 
+import json
+from concurrent.futures import ThreadPoolExecutor
+from importlib.util import module_from_spec, spec_from_file_location
+from pkgutil import iter_modules
 from types import SimpleNamespace
 from typing import Any
 
 import jinja2
 import pytest
 from agate import Table
+from dbt import compilation
+from dbt.cli import requires
 from dbt.clients.jinja import MacroStack, get_rendered
+from dbt.compilation import Linker
 from dbt.context.configured import ConfiguredContext
 from dbt.context.macros import MacroNamespace, MacroNamespaceBuilder
 from dbt.context.manifest import ManifestContext
 from dbt.events.types import LogModelResult, LogTestResult
+from dbt.node_types import NodeType
+from dbt.plugins.manager import PluginManager
+from dbt_common.behavior_flags import BehaviorFlagRendered
 from dbt_common.clients.jinja import get_environment
 from dbt_common.events import base_types, event_manager
 from dbt_common.events.types import Note
@@ -159,3 +169,53 @@ def test_the_installed_dbt_is_the_one_they_were_made_for(monkeypatch: pytest.Mon
         dbt_shortcuts.take_shortcuts()
         taken.append(getattr(owner, "name", "dbt's own"))
     assert taken == ["dbt's own", "shortcut"]
+
+
+def test_the_source_of_a_flag_is_the_module_that_makes_it() -> None:
+    flag = {"name": "new_way", "default": False, "docs_url": "https://example.com"}
+    made = BehaviorFlagRendered(flag, {})  # type: ignore[arg-type]
+    assert made._behavior_change_event.flag_source == __name__
+
+
+def test_the_summary_of_a_graph_is_the_same() -> None:
+    of_dbt = module_from_spec(spec := spec_from_file_location("of_dbt", compilation.__file__))
+    spec.loader.exec_module(of_dbt)
+    kinds = {"a": NodeType.Seed, "b": NodeType.Model, "c": NodeType.Test}
+    nodes = {
+        name: SimpleNamespace(
+            resource_type=kind, to_dict=lambda omit_none, kind=kind: {"resource_type": kind.value}
+        )
+        for name, kind in kinds.items()
+    }
+    manifest = SimpleNamespace(expect=nodes.__getitem__)
+    linkers = of_dbt.Linker(), Linker()
+    for linker in linkers:
+        linker.graph.add_edges_from([("a", "b"), ("a", "c"), ("b", "c")])
+    own, short = (json.dumps(linker.get_graph_summary(manifest)) for linker in linkers)
+    assert short == own
+    assert '"succ": [1, 2]' in short
+
+
+def test_an_adapter_runs_a_macro_in_one_context_of_a_command_and_thread(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(dbt_shortcuts, "generate_runtime_macro_context", lambda *_: {})
+    columns, drop = SimpleNamespace(unique_id="columns"), SimpleNamespace(unique_id="drop")
+    config, manifest = object(), object()
+
+    def context(macro: Any = columns, package: str | None = None) -> dict[str, Any]:
+        return requires.generate_runtime_macro_context(macro, config, manifest, package)
+
+    with ThreadPoolExecutor(1) as other:
+        found = [context(), context(drop), context(package="dbt"), other.submit(context).result()]
+    assert len({id(each) for each in found}) == 4
+    assert context() is found[0]
+    dbt_shortcuts.end_command()
+    assert context() is not found[0]
+
+
+def test_plugins_are_looked_for_once() -> None:
+    found = PluginManager.get_prefixed_modules()
+    assert found is PluginManager.get_prefixed_modules()
+    own = {name for _, name, _ in iter_modules() if name.startswith("dbt_")}
+    assert set(found) == own
