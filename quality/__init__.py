@@ -5,7 +5,6 @@ warehouse.
 """
 
 from quality.checkpoint import build_docs, check
-from quality.history import History, Usual, read_history
-from quality.suites.marts import ACCEPT_SHRUNK, SHRUNK
+from quality.history import ACCEPT_SHRUNK, SHRUNK, History, Usual, read_history
 
 __all__ = ["ACCEPT_SHRUNK", "SHRUNK", "History", "Usual", "build_docs", "check", "read_history"]

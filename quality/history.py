@@ -17,6 +17,12 @@ DAY = timedelta(days=1)
 SUCCEEDED = "succeeded"
 DAYS = 14
 """Days that a usual day is the median of."""
+SHRUNK = "__has_the_rows_of_the_day_before"
+"""End of the names of rules that compare a mart with the versions of the last day."""
+ACCEPT_SHRUNK = (
+    "to accept fewer rows, raise shrink_max_ratio in seeds/quality_thresholds.csv until it is "
+    "published"
+)
 
 
 @dataclass(frozen=True)

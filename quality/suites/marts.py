@@ -10,6 +10,7 @@ from datetime import UTC, timedelta
 
 import great_expectations.expectations as gxe
 
+from quality.history import SHRUNK
 from quality.rules import FailingRows, Rule, Scope, short
 from quality.suites.formats import EMAIL
 from quality.suites.reconciliation import DAILY, SALES, reconciliation_rules
@@ -17,11 +18,6 @@ from quality.suites.reconciliation import DAILY, SALES, reconciliation_rules
 UNKNOWN = hashlib.md5(b"", usedforsecurity=False).hexdigest()
 """Key of the unknown member of a dimension, as macro `unknown_key` writes it."""
 METRICS = "health.company_health_metrics"
-SHRUNK = "__has_the_rows_of_the_day_before"
-ACCEPT_SHRUNK = (
-    "to accept fewer rows, raise shrink_max_ratio in seeds/quality_thresholds.csv until it is "
-    "published"
-)
 MAY_NOT_SHRINK = (
     SALES,
     "core.fct_support_tickets",

@@ -165,6 +165,15 @@ def test_every_command_is_in_the_readme_and_has_an_example() -> None:
     assert named <= set(commands), named - set(commands)
 
 
+def test_the_command_line_does_not_wait_for_what_few_commands_need() -> None:
+    slow = ("dbt", "great_expectations", "streamlit", "metricflow", "pandas", "altair")
+    asked = f"import operations.cli, sys; print([m for m in {slow} if m in sys.modules])"
+    arguments = [sys.executable, "-c", asked]
+    project = Path(__file__).parents[2]
+    done = subprocess.run(arguments, cwd=project, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
 def test_what_the_readme_names_exists() -> None:
     root = Path(__file__).parents[2]
     paths = re.findall(r"`((?:models|macros|tests|loaders|seeds|operations)/[^`<>{}… ]+)`", README)
