@@ -1,6 +1,6 @@
 -- One row a company that a record has ever named, whether the CRM knows it or not.
 -- Facts must not be ahead of it: depends_on {{ ref('int_customers__current') }}
--- {{ ref('fct_support_tickets') }} {{ ref('fct_feedback') }} {{ ref('fct_user_events') }}
+-- {{ ref('int_tickets__current') }} {{ ref('int_feedback__current') }} {{ ref('fct_user_events') }}
 {{ config(incremental_strategy='append') }}
 
 with named as (
