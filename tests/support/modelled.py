@@ -137,11 +137,11 @@ class ModelledWarehouse:
     def dump(self, schemas: Sequence[str] = MARTS) -> dict[str, Rows]:
         """Every row of every table of the marts as built, comparable across engines."""
         names = [self.settings.working_schema(schema) for schema in schemas]
-        with self._opened() as fetch:
+        with self.opened() as fetch:
             return _dump(fetch, names)
 
     @contextmanager
-    def _opened(self) -> Iterator[Fetch]:
+    def opened(self) -> Iterator[Fetch]:
         """Queries by one connection: opening one takes longer than most of them."""
         if self.target.name == "duckdb":
             with duckdb.connect(str(self.settings.warehouse_path)) as connection:

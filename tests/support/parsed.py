@@ -1,5 +1,6 @@
 """dbt's project, parsed once for all processes of a test run: it takes seven seconds."""
 
+import gc
 from argparse import Namespace
 from pathlib import Path
 from typing import Any
@@ -36,6 +37,7 @@ class SharedManifests:
                 else:
                     parse(settings)
                     path.write_bytes(packed(settings))
+            gc.freeze()
         return parse(settings)
 
 

