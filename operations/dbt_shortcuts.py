@@ -47,7 +47,6 @@ BEHAVIOR_FLAGS = tuple(DEFAULT_BASE_BEHAVIOR_FLAGS)
 """What dbt begins with."""
 compiled: dict[tuple[Any, ...], CodeType] = {}
 """Code of templates by environment and text: hooks, models and tests are the same in each build."""
-
 contexts: dict[tuple[Any, ...], dict[str, Any]] = {}
 """Contexts of macros, of one command: they hold its project, variables and moment."""
 
