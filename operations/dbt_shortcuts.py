@@ -36,7 +36,6 @@ from google.protobuf.message import Message
 from operations.dbt_connections import close_connections, keep_connection, open_connection
 
 installed = cache(version)
-installed_plugins = cache(PluginManager.get_prefixed_modules)
 COMPARED_WITH = {
     "dbt-core": "1.11.",
     "dbt-common": "1.39.",

@@ -28,13 +28,13 @@
 {%- endmacro %}
 
 
-{#- Names of the indexes in some schemas; none on engines that scan, which get none. -#}
+{#- Names of the indexes in some schemas; `none` on engines that scan, which get none. -#}
 {% macro existing_indexes(schemas) %}
     {% do return(adapter.dispatch('existing_indexes', 'warehouse')(schemas)) %}
 {% endmacro %}
 
 {% macro default__existing_indexes(schemas) %}
-    {% do return([]) %}
+    {% do return(none) %}
 {% endmacro %}
 
 {% macro postgres__existing_indexes(schemas) %}

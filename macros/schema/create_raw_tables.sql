@@ -28,9 +28,7 @@
                 add column if not exists {{ column.name }} {{ column.data_type }};
             {% endfor %}
         {% endfor %}
-        {% if indexed([['id']]) %}
-            {{ create_missing_indexes(tables) }}
-        {% endif %}
+        {{ create_missing_indexes(tables) }}
         {% for relation, statement in [
             (claims, create_load_claims_sql(claims)),
             (settled_claims(), create_settled_claims_sql(settled_claims())),
@@ -64,7 +62,7 @@
 {#- Indexes of tables of raw, whoever created them: a first sync does so before any build. -#}
 {% macro create_missing_indexes(tables) %}
     {% set existing = existing_indexes(tables.keys() | map('first') | unique | list) %}
-    {% for name, columns in tables.items() %}
+    {% for name, columns in tables.items() if existing is not none %}
         {% set names = columns | map(attribute='name') | list %}
         {% for column in indexed_raw_columns(names) if raw_index_name(name[1], column) not in existing %}
             {{ raw_index_sql(name[0], name[1], column) }}
