@@ -24,7 +24,7 @@ from loaders.landing import Landing
 from loaders.stream import StreamReader
 from loaders.stream_settings import StreamSettings, configured_stream
 
-SECONDS = 60.0
+SECONDS = 30.0
 LANDED = f"select id from raw.events__user_events where {COMPLETE} order by id"
 
 

@@ -101,23 +101,19 @@ TECHNICAL += ("topic_offset",)
 def marts(warehouse: Warehouse) -> dict[str, list[tuple[Any, ...]]]:
     """Every row of core, health and sales, without what tells how it came in."""
     with warehouse.target.held():
-        return _marts(warehouse)
-
-
-def _marts(warehouse: Warehouse) -> dict[str, list[tuple[Any, ...]]]:
-    columns: dict[str, list[str]] = {}
-    for schema, table, column in warehouse.rows(
-        "select table_schema, table_name, column_name from information_schema.columns"
-        " where table_schema in ('core', 'health', 'sales')"
-        " order by table_schema, table_name, column_name"
-    ):
-        if column not in TECHNICAL:
-            columns.setdefault(f"{schema}.{table}", []).append(column)
-    return {
-        table: sorted(warehouse.rows(f"select {', '.join(own)} from {table}"), key=str)
-        for table, own in columns.items()
-        if table != "core.dim_date"
-    }
+        columns: dict[str, list[str]] = {}
+        for schema, table, column in warehouse.rows(
+            "select table_schema, table_name, column_name from information_schema.columns"
+            " where table_schema in ('core', 'health', 'sales')"
+            " order by table_schema, table_name, column_name"
+        ):
+            if column not in TECHNICAL:
+                columns.setdefault(f"{schema}.{table}", []).append(column)
+        return {
+            table: sorted(warehouse.rows(f"select {', '.join(own)} from {table}"), key=str)
+            for table, own in columns.items()
+            if table != "core.dim_date"
+        }
 
 
 @pytest.fixture
@@ -151,7 +147,7 @@ def deliver(
                 push(sender, change, f"{tag}-{json.dumps(change)}")
             elif newest(store, change):
                 store.upsert(*change[:3])
-            if number % 30 == 29:
+            if number % 20 == 19:
                 settle(warehouse, reader)
                 warehouse.sync()
         warehouse.sync()

@@ -40,14 +40,10 @@ context.set_forkserver_preload(
         "pytest",
         "loaders.sync",
         "loaders.sources",
-        "operations.dbt_connections",
         "operations.dbt_shortcuts",
         "operations.service.serve",
         "serving.export_files",
         "dlt.destinations.impl.duckdb.duckdb",
-        "dbt.cli.main",
-        "dbt.adapters.duckdb",
-        "dbt.adapters.postgres",
     ]
 )
 FACTS = ("+fct_sales",)

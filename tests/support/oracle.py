@@ -1,6 +1,5 @@
 """The law of the landing: the latest version of each id in raw is what the store serves."""
 
-from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any
 
@@ -63,19 +62,13 @@ def assert_complete(
 ) -> None:
     """Raw says exactly what the store serves; `deleted=False`: rows no longer served may stay."""
     with warehouse.target.held():
-        _assert_complete(warehouse, store, entities or tuple(BY_NAME), deleted=deleted)
-
-
-def _assert_complete(
-    warehouse: Warehouse, store: Store, entities: Sequence[str], *, deleted: bool
-) -> None:
-    for entity in entities:
-        served = {id: row_hash(raw) for id, raw in served_rows(store, entity).items()}
-        landed = landed_ids(warehouse, entity)
-        if not deleted:
-            landed = {id: hashed for id, hashed in landed.items() if id in served}
-        assert landed == served, f"{entity}: {len(landed)} landed, {len(served)} served"
-    if "orders" in entities:
-        ids = served_rows(store, "orders").keys()
-        items = [item for item in landed_items(warehouse) if deleted or item[0] in ids]
-        assert sorted(items, key=str) == sorted(served_items(store), key=str)
+        for entity in entities or BY_NAME:
+            served = {id: row_hash(raw) for id, raw in served_rows(store, entity).items()}
+            landed = landed_ids(warehouse, entity)
+            if not deleted:
+                landed = {id: hashed for id, hashed in landed.items() if id in served}
+            assert landed == served, f"{entity}: {len(landed)} landed, {len(served)} served"
+        if "orders" in (entities or BY_NAME):
+            ids = served_rows(store, "orders").keys()
+            items = [item for item in landed_items(warehouse) if deleted or item[0] in ids]
+            assert sorted(items, key=str) == sorted(served_items(store), key=str)
