@@ -20,6 +20,7 @@ class Link:
         self._broker = (host, int(port))
         self._listener: socket.socket | None = None
         self._open: list[socket.socket] = []
+        self._changing = threading.Lock()
         self._address = ("127.0.0.1", 0)
         self.mend()
 
@@ -30,7 +31,8 @@ class Link:
 
     def cut(self) -> None:
         """End every connection and refuse new ones."""
-        ended, self._open = [*self._open, self._listener], []
+        with self._changing:
+            ended, self._open, self._listener = [*self._open, self._listener], [], None
         for end in ended:
             if end is not None:
                 _end(end)
@@ -48,7 +50,13 @@ class Link:
                 broker = socket.create_connection(self._broker)
             except OSError:
                 return
-            self._open += [client, broker]
+            with self._changing:
+                is_cut = self._listener is not listener
+                self._open += [] if is_cut else [client, broker]
+            if is_cut:  # It was, while this connection was being made.
+                _end(client)
+                _end(broker)
+                return
             for way in ((client, broker, False), (broker, client, True)):
                 threading.Thread(target=self._pass, args=way, daemon=True).start()
 
