@@ -5,10 +5,12 @@ its body is whole; what cannot be had ends in an error that says why, never in l
 """
 
 import random
+import ssl
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from functools import cache
 from typing import Any
 
 import httpx
@@ -69,6 +71,7 @@ class ApiClient:
         self._http = httpx.Client(
             timeout=source.timeout_seconds,
             headers={"authorization": f"Bearer {source.api_token}", "accept": "application/json"},
+            verify=_trusted(),
         )
 
     def __enter__(self) -> "ApiClient":
@@ -186,6 +189,12 @@ class ApiClient:
             f"source {self._source.name}: {_place(url)}: status {status}: {hint} "
             f"(SOURCES__{self._source.name.upper()}__... or .dlt/)"
         )
+
+
+@cache
+def _trusted() -> ssl.SSLContext:
+    """Certificates that servers are checked with: reading them takes longer than a small pull."""
+    return httpx.create_ssl_context()
 
 
 def _bucket(source: ApiSource) -> InMemoryBucket:
