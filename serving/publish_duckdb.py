@@ -10,7 +10,7 @@ forgotten last; a publication killed before that is followed by one that copies 
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -85,7 +85,15 @@ def _working(settings: Settings) -> Iterator[duckdb.DuckDBPyConnection]:
     """The file that builds write."""
     with connect_duckdb(settings.warehouse_path) as database:
         database.execute("set preserve_insertion_order = false")
-        yield database
+        try:
+            yield database
+        except BaseException:
+            # While this process holds the file open elsewhere, the next draft finds it attached.
+            with suppress(duckdb.Error):
+                database.rollback()
+            with suppress(duckdb.Error):
+                database.execute("detach database if exists published")
+            raise
 
 
 def _copy_operations(database: duckdb.DuckDBPyConnection, ledger: Connection) -> None:

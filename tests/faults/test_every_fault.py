@@ -148,6 +148,7 @@ def scene(
         opened = Warehouse(settings)
         on_call = OnCall(settings, opened.ledger, sink, reads_stream=True)
         modelled = ModelledWarehouse(settings, seeded=True)
+        modelled.release()
         assert on_call.look() == (set(), [])
         yield faults.Scene(on_call, opened, modelled, store, server)
         on_call.supervisor.close()

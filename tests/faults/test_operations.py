@@ -126,6 +126,7 @@ def test_of_data_that_is_wrong_every_key_is_kept_and_the_version_told(
 ) -> None:
     settings = built_warehouse.settings
     modelled = ModelledWarehouse(settings, seeded=True)
+    modelled.release()
     watcher = OnCall(settings, built_warehouse.ledger, sink)
     sales = Plan("build", selectors=("fct_sales",), as_of=AS_OF)
     at = AS_OF - timedelta(days=1)

@@ -37,6 +37,8 @@ class GoodWarehouse(ModelledWarehouse):
             land_demo(self, generator.generate(7, 1.0, AS_OF))
         self.dbt("run", exclude=VIEWS, as_of=AS_OF)
         self.execute(f"create schema {KEPT}")
+        # What checks it opens the file for reading only.
+        self.release()
         self._kept: set[str] = set()
 
     @contextmanager

@@ -44,8 +44,17 @@ class ModelledWarehouse:
     def __init__(self, settings: Settings, *, seeded: bool = False) -> None:
         self.settings = settings
         self.target = Target(settings)
+        # Opening the file costs more than most of what a test does with it.
+        self._kept_open = (
+            duckdb.connect(str(settings.warehouse_path)) if self.target.name == "duckdb" else None
+        )
         if not seeded:
             self.dbt("seed")
+
+    def release(self) -> None:
+        """Let the file be opened in another way, or by another process."""
+        if self._kept_open is not None:
+            self._kept_open.close()
 
     def dbt(self, command: str, *selectors: str, **options: Any) -> None:
         """Run a dbt command with options of `try_dbt`; any failure fails the test."""

@@ -77,20 +77,21 @@ class Warehouse:
     ) -> SyncResult:
         """One run over the sources (all by default), or over some of their entities."""
         found: dict[str, EntitySync] = {}
-        with (
-            run_lock(self.settings, "sync", wait_seconds),
-            recorded_run(self.ledger, "sync", self.settings.target) as run_id,
-        ):
-            for name in sources or SOURCES:
-                source = replace(configured(SOURCES[name]), **overrides)
-                if entities is not None:
-                    kept = tuple(e for e in source.entities if e.name in entities)
-                    source = replace(source, entities=kept)
-                one = SourceSync(self.settings, self.ledger, source, run_id, full=full)
-                found |= {sync.entity.name: sync for sync in one.run(progress)}
-        result = SyncResult(run_id, found)
-        self.check_ledger(result)
+        # One opening of a DuckDB file for all sources and for what is checked afterwards.
         with self.target.held():
+            with (
+                run_lock(self.settings, "sync", wait_seconds),
+                recorded_run(self.ledger, "sync", self.settings.target) as run_id,
+            ):
+                for name in sources or SOURCES:
+                    source = replace(configured(SOURCES[name]), **overrides)
+                    if entities is not None:
+                        kept = tuple(e for e in source.entities if e.name in entities)
+                        source = replace(source, entities=kept)
+                    one = SourceSync(self.settings, self.ledger, source, run_id, full=full)
+                    found |= {sync.entity.name: sync for sync in one.run(progress)}
+            result = SyncResult(run_id, found)
+            self.check_ledger(result)
             self.check_raw()
         return result
 
