@@ -42,9 +42,9 @@ EDITS: dict[str, tuple[str, tuple[str, str, str], tuple[str, str, str]]] = {
 }
 
 
-def test_every_scoring_seed_has_a_snapshot(module_settings: Settings) -> None:
+def test_every_scoring_seed_has_a_snapshot(settings: Settings) -> None:
     """The seeds that make `config_version` what it is."""
-    nodes = dbt_runner.parse(module_settings).nodes
+    nodes = dbt_runner.parse(settings).nodes
     parents = nodes["model.warehouse.int_health_score__configuration"].depends_on.nodes
     seeds = {id.rpartition(".")[2] for id in parents if id.startswith("seed.")}
     assert seeds == EDITS.keys()
