@@ -3,6 +3,10 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+# uv takes a third of pip's time; where an index of one's own is known to pip alone, pip it is.
+PIP := $(BIN)/pip install --quiet --disable-pip-version-check
+UV := $(BIN)/uv pip install --quiet --python $(BIN)/python --compile-bytecode
+LOCKED := --no-deps --require-hashes --requirement
 # One more than CI has processors: some tests wait for a broker, a lock or a process that was killed.
 WORKERS ?= 3
 LAWS := $(addprefix tests/faults/,test_kill.py test_serve_kill.py) \
@@ -62,8 +66,10 @@ lock: $(READY)
 
 $(READY): requirements.lock pyproject.toml
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements.lock
-	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	sed -n '/^uv==/,/[^\\]$$/p' requirements.lock > $(VENV)/uv.lock
+	$(PIP) $(LOCKED) $(VENV)/uv.lock
+	$(UV) $(LOCKED) requirements.lock || $(PIP) $(LOCKED) requirements.lock
+	$(PIP) --no-deps --no-build-isolation -e .
 	touch $(READY)
 
 clean:
