@@ -41,11 +41,15 @@ def keep_connection(connection: Connection) -> None:
 def close_connections() -> None:
     """Leave none behind after a command: a server may stop, or a database go, before the next.
 
-    Of DuckDB dbt would hold the file until the process ends, and nobody else could open it.
+    Of DuckDB dbt would hold the file until the process ends, and nobody else could open it; so
+    would the error of a command that failed, for it keeps what it was raised from.
     """
     while kept:
         kept.pop().close()
+    opened: Any = DuckDBConnectionManager._ENV
     DuckDBConnectionManager.close_all_connections()  # type: ignore[no-untyped-call]
+    if opened is not None:
+        opened.close()
 
 
 def _is_rolled_back(handle: Any) -> bool:

@@ -1,7 +1,10 @@
-"""Nodes of a dbt command share connections to PostgreSQL, each as good as new."""
+"""Nodes of a dbt command share connections to PostgreSQL, and a command leaves none behind."""
 
 from collections.abc import Iterator
+from itertools import count
+from typing import Any
 
+import duckdb
 import psycopg2
 import pytest
 from dbt.adapters.contracts.connection import Connection, ConnectionState
@@ -10,6 +13,8 @@ from sqlalchemy import URL
 from support import Warehouse
 from support.modelled import ModelledWarehouse
 
+from ledger.settings import Settings
+from operations import dbt_runner
 from operations.dbt_connections import (
     close_connections,
     keep_connection,
@@ -95,3 +100,25 @@ def test_a_command_opens_a_few_and_leaves_none(built_warehouse: Warehouse) -> No
     assert 1 < opened <= 10
     others = "select count(*) from pg_stat_activity where application_name = 'dbt'"
     assert built_warehouse.value(others) == 0
+
+
+@pytest.mark.parametrize("built_settings", ["duckdb"], indirect=True)
+def test_a_command_that_could_not_open_the_file_does_not_hold_it(
+    built_settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As when another process has it at that moment; the error that is kept keeps its frames."""
+    connect, openings = duckdb.connect, count()
+
+    def connect_but_first(*arguments: Any, **options: Any) -> Any:
+        if next(openings) == 0:
+            raise duckdb.IOException("Could not set lock on file")
+        return connect(*arguments, **options)
+
+    manifest = dbt_runner.parse(built_settings)
+    with monkeypatch.context() as patched:
+        patched.setattr(duckdb, "connect", connect_but_first)
+        arguments = ["run", "--select", "stg_crm__companies+"]
+        outcome = dbt_runner.invoke(built_settings, arguments, manifest=manifest)
+    assert "Could not set lock" in str(outcome.exception)
+    assert next(openings) > 1, "it was opened after all"
+    connect(str(built_settings.warehouse_path), read_only=True).close()
