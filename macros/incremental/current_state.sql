@@ -23,7 +23,7 @@ versions as (
         {{ names | join(',\n        ') }},
         false as is_new
     from {{ this }}
-    where {{ is_among(key, 'claimed_versions', key) }}
+    where {{ is_row_among(this, key, 'claimed_versions', key) }}
     {%- endif %}
 ),
 
@@ -63,7 +63,7 @@ where version_rank = 1 and is_new
     select
         {{ columns | join(',\n        ') }}
     from {{ this }}
-    where {{ is_among(key, touched, key) }}
+    where {{ is_row_among(this, key, touched, key) }}
     {%- endif -%}
 {%- endmacro %}
 

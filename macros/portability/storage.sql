@@ -51,3 +51,20 @@
 {% macro postgres__is_found_by(column, query) -%}
     {{ column }} = any(array({{ query }}))
 {%- endmacro %}
+
+
+{#-
+    `is_among` for a select from one table that reads many of its columns. DuckDB decodes all of them for
+    every row before it joins: it finds where rows lie by the key alone, and then reads those rows.
+-#}
+{% macro is_row_among(relation, column, keys, key) -%}
+    {{ return(adapter.dispatch('is_row_among', 'warehouse')(relation, column, keys, key)) }}
+{%- endmacro %}
+
+{% macro default__is_row_among(relation, column, keys, key) -%}
+    {{ is_among(column, keys, key) }}
+{%- endmacro %}
+
+{% macro duckdb__is_row_among(relation, column, keys, key) -%}
+    rowid in (select rowid from {{ relation }} where {{ is_among(column, keys, key) }})
+{%- endmacro %}
