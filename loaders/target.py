@@ -13,6 +13,7 @@ from dlt.destinations.impl.duckdb.configuration import DuckDbCredentials
 
 from ledger.errors import TargetError
 from ledger.settings import Settings
+from loaders.duckdb_file import open_working_file
 from loaders.postgres import Postgres
 
 RAW = "raw"
@@ -70,7 +71,7 @@ class Target:
         """
         try:
             if self.name == "duckdb":
-                with duckdb.connect(str(self._settings.warehouse_path)) as connection:
+                with open_working_file(self._settings) as connection:
                     connection.begin()
                     for statement in statements:
                         connection.execute(statement)
@@ -91,7 +92,7 @@ class Target:
         """
         try:
             if self.name == "duckdb":
-                with duckdb.connect(str(self._settings.warehouse_path)) as connection:
+                with open_working_file(self._settings) as connection:
                     cursor = connection.execute(query)
                     while rows := cursor.fetchmany(ROWS_AT_ONCE):
                         yield from rows
@@ -114,7 +115,7 @@ class Target:
             yield
             return
         try:
-            self._held = duckdb.connect(str(self._settings.warehouse_path))
+            self._held = open_working_file(self._settings)
         except duckdb.Error as error:
             raise self._unreadable(error) from error
         try:
@@ -139,7 +140,7 @@ class Target:
         return TargetError(f"cannot read the warehouse ({place}): {reason}")
 
     def _fetch_duckdb(self, query: str, parameters: Sequence[Any]) -> list[tuple[Any, ...]]:
-        with duckdb.connect(str(self._settings.warehouse_path)) as connection:
+        with open_working_file(self._settings) as connection:
             return connection.execute(query, parameters).fetchall()
 
     def _fetch_postgres(self, query: str, parameters: Sequence[Any]) -> list[tuple[Any, ...]]:

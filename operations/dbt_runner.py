@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from ledger.errors import BuildError
 from ledger.runs import current_run_id
 from ledger.settings import Settings
+from loaders.duckdb_file import make_working_file
 
 if TYPE_CHECKING:
     from dbt.cli.main import dbtRunnerResult
@@ -98,7 +99,9 @@ def build(
 
     Raises:
         BuildError: dbt could not start: a selector, a model or the database is at fault.
+        TargetError: the warehouse's file is not there and cannot be made.
     """
+    make_working_file(settings)
     arguments = [command]
     if selectors:
         arguments += ["--select", *selectors]

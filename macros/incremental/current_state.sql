@@ -98,6 +98,16 @@ where version_rank = 1 and is_new
 {%- endmacro %}
 
 
+{#- `only_touched` for a select from one table that reads many of its columns (see `is_row_among`). -#}
+{% macro only_touched_rows(relation, column, touched, key) -%}
+    {%- if adds_to_existing_rows() -%}
+    {{ is_row_among(relation, column, touched, key) }}
+    {%- else -%}
+    true
+    {%- endif -%}
+{%- endmacro %}
+
+
 {#- Select of the model's own rows (column names with their types); no row on its first build. -#}
 {% macro stored_rows(columns) -%}
     select

@@ -55,7 +55,8 @@
 
 {#-
     `is_among` for a select from one table that reads many of its columns. DuckDB decodes all of them for
-    every row before it joins: it finds where rows lie by the key alone, and then reads those rows.
+    every row before it joins: it finds where rows lie by the key alone, and then reads those rows. What
+    `--empty` and unit tests put in place of a table is a query, and has no rowid.
 -#}
 {% macro is_row_among(relation, column, keys, key) -%}
     {{ return(adapter.dispatch('is_row_among', 'warehouse')(relation, column, keys, key)) }}
@@ -66,5 +67,9 @@
 {%- endmacro %}
 
 {% macro duckdb__is_row_among(relation, column, keys, key) -%}
+    {%- if relation.limit is not none or relation.is_cte -%}
+    {{ is_among(column, keys, key) }}
+    {%- else -%}
     rowid in (select rowid from {{ relation }} where {{ is_among(column, keys, key) }})
+    {%- endif -%}
 {%- endmacro %}

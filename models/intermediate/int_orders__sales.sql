@@ -10,11 +10,12 @@
 
 with sales as (
     select * from {{ ref('fct_sales') }}
+    where {{ only_touched_rows(ref('fct_sales'), 'order_id', touched(), 'order_id') }}
 ),
 
 orders as (
     select * from {{ ref('int_orders__current') }}
-    where {{ only_touched('order_id', touched(), 'order_id') }}
+    where {{ only_touched_rows(ref('int_orders__current'), 'order_id', touched(), 'order_id') }}
 ),
 
 summed as (
@@ -26,7 +27,6 @@ summed as (
         cast(sum(sales.discount_amount) as numeric(28, 6)) as discount_amount,
         cast(sum(sales.net_amount) as numeric(28, 6)) as net_amount
     from sales
-    where {{ only_touched('sales.order_id', touched(), 'order_id') }}
     group by sales.order_id
 ),
 

@@ -22,6 +22,7 @@ def warehouse(built_module_settings: Settings) -> ModelledWarehouse:
 
 SALES = "+fct_sales"
 STAR = ("+fct_sales", "+dim_customer", "+dim_company", "+dim_product", "+dim_location", "dim_date")
+OF_ORDERS = ("source:commerce.orders+", "source:commerce.order_items+")
 _loads = iter(range(1, 10_000))
 
 
@@ -115,14 +116,33 @@ def test_a_load_waits_only_for_models_that_it_brings_rows_to(warehouse: Modelled
     run(warehouse)
     customers = land(warehouse, "customers", customer("unrelated", 1, company_id="firm"))
     land(warehouse, "orders", order("alone", 1, ["a"], customer_id="unrelated"))
-    of_orders = ("source:commerce.orders+", "source:commerce.order_items+")
-    run(warehouse, *of_orders)
+    run(warehouse, *OF_ORDERS)
     assert facts(warehouse, "alone", "order_item_id") == [("a",)]
     claims = f"select model from operations.load_claims where load_id = '{customers}'"
     assert ("fct_sales",) not in warehouse.rows(claims)
     run(warehouse, *STAR)
     company = "(select company_id from core.dim_company where company_key = fct.company_key)"
     assert facts(warehouse, "alone", company) == [("firm",)]
+
+
+def test_a_part_that_is_built_anew_claims_what_it_had_claimed(
+    warehouse: ModelledWarehouse,
+) -> None:
+    orders = land(warehouse, "orders", order("anew", 1, ["a"]))
+    run(warehouse, *OF_ORDERS)
+    run(warehouse, *OF_ORDERS, full=True)
+    claims = f"select model from operations.load_claims where load_id = '{orders}'"
+    assert {("fct_sales",), ("int_orders__sales",)} <= set(warehouse.rows(claims))
+
+
+def test_an_empty_run_checks_the_models_and_claims_nothing(warehouse: ModelledWarehouse) -> None:
+    run(warehouse, SALES)
+    load_id = land(warehouse, "orders", order("checked", 1, ["a"]))
+    warehouse.dbt("run", SALES, "--empty", exclude=VIEWS, as_of=AS_OF)
+    claims = f"select model from operations.load_claims where load_id = '{load_id}'"
+    assert warehouse.rows(claims) == []
+    run(warehouse, SALES)
+    assert facts(warehouse, "checked", "order_item_id") == [("a",)]
 
 
 def test_facts_never_lose_a_row_and_inferred_members_are_completed(

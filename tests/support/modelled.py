@@ -21,6 +21,7 @@ from ledger.settings import Settings
 from loaders.arrow import TableBuilder
 from loaders.contracts import ALL_ENTITIES, USER_EVENTS, Entity
 from loaders.decoding import DecodedPage, row_hash
+from loaders.duckdb_file import open_working_file
 from loaders.reference import sync_reference
 from loaders.target import Target
 from operations import dbt_runner
@@ -45,9 +46,7 @@ class ModelledWarehouse:
         self.settings = settings
         self.target = Target(settings)
         # Opening the file costs more than most of what a test does with it.
-        self._kept_open = (
-            duckdb.connect(str(settings.warehouse_path)) if self.target.name == "duckdb" else None
-        )
+        self._kept_open = open_working_file(settings) if self.target.name == "duckdb" else None
         if not seeded:
             self.dbt("seed")
 

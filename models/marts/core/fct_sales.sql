@@ -15,11 +15,14 @@
 
 with items as (
     select * from {{ ref('int_order_items__current') }}
+    where
+        {{ only_touched_rows(ref('int_order_items__current'), 'order_id', touched(), 'order_id') }}
+        and not is_removed
 ),
 
 orders as (
     select * from {{ ref('int_orders__current') }}
-    where {{ only_touched('order_id', touched(), 'order_id') }}
+    where {{ only_touched_rows(ref('int_orders__current'), 'order_id', touched(), 'order_id') }}
 ),
 
 customers as (
@@ -39,9 +42,6 @@ priced as (
         cast({{ exact_integer('items.quantity') }} * items.unit_price as numeric(28, 6))
             as total_amount
     from items
-    where
-        not items.is_removed
-        and {{ only_touched('items.order_id', touched(), 'order_id') }}
 ),
 
 final as (
