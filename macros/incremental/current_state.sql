@@ -79,6 +79,16 @@ where version_rank = 1 and is_new
 {%- endmacro %}
 
 
+{#- Select of what `note_touched` put down; a first build, which notes nothing, asks for it itself. -#}
+{% macro noted_touched(query) -%}
+    {%- if adds_to_existing_rows() -%}
+    select * from {{ touched() }}
+    {%- else -%}
+    {{ query }}
+    {%- endif -%}
+{%- endmacro %}
+
+
 {#- Name of the temporary table of touched keys; there in an incremental run only. -#}
 {% macro touched() -%}
     touched_by_{{ model.name }}

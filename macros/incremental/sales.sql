@@ -9,6 +9,26 @@
 
 
 {#-
+    Select of what any version of a touched order says, not the newest alone: an order may have moved to
+    another day, or changed hands. On a first build of all orders.
+-#}
+{% macro versions_of_touched_orders(columns) -%}
+    select distinct {{ columns }} from {{ ref('stg_commerce__orders') }}
+    where
+        {{ claimed_by(this) }}
+        {%- if adds_to_existing_rows() %}
+        and {{ is_found_by('order_id', touched_orders()) }}
+        {%- endif %}
+{%- endmacro %}
+
+
+{#- Select of the days that touched orders were placed on, in any of their versions. -#}
+{% macro touched_days() -%}
+    {{ versions_of_touched_orders('cast(ordered_at as date) as order_date') }}
+{%- endmacro %}
+
+
+{#-
     Orders whose facts carry another company than their customer has now, among the customers that
     the claimed loads brought: a customer may arrive, or change company, after the order.
 -#}

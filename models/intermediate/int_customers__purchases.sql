@@ -3,7 +3,7 @@
 {{
     config(
         unique_key='customer_key',
-        pre_hook="{{ note_touched(touched_orders()) }}",
+        pre_hook="{{ note_touched(versions_of_touched_orders('customer_id')) }}",
         indexes=indexed([['customer_key']])
     )
 }}
@@ -12,12 +12,8 @@ with orders as (
     select * from {{ ref('int_orders__sales') }}
 ),
 
--- An order may have changed hands: whoever any version names is touched, not the newest alone.
 touched_customers as (
-    select distinct customer_id from {{ ref('stg_commerce__orders') }}
-    where
-        {{ claimed_by(this) }}
-        and {{ only_touched('order_id', touched(), 'order_id') }}
+    {{ noted_touched(versions_of_touched_orders('customer_id')) }}
 ),
 
 customers as (

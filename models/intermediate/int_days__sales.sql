@@ -3,7 +3,7 @@
 {{
     config(
         unique_key='order_date',
-        pre_hook="{{ note_touched(touched_orders()) }}",
+        pre_hook="{{ note_touched(touched_days()) }}",
         indexes=indexed([['order_date']])
     )
 }}
@@ -13,13 +13,8 @@ with orders as (
     where not is_cancelled
 ),
 
--- An order may have moved: any day that a version names is touched, not the newest alone.
 touched_days as (
-    select distinct cast(ordered_at as date) as order_date
-    from {{ ref('stg_commerce__orders') }}
-    where
-        {{ claimed_by(this) }}
-        and {{ only_touched('order_id', touched(), 'order_id') }}
+    {{ noted_touched(touched_days()) }}
 ),
 
 -- Each buyer once a day: counting these is cheaper than counting distinct ones among the orders.
@@ -30,7 +25,7 @@ buyers as (
         count(*) as order_count,
         sum(net_amount) as net_amount
     from orders
-    where {{ only_touched('order_date', 'touched_days', 'order_date') }}
+    where {{ only_touched('order_date', touched(), 'order_date') }}
     group by order_date, customer_id
 ),
 
