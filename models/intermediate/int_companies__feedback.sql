@@ -65,17 +65,32 @@ events as (
         )
 ),
 
-totals as (
+-- Each user once a company: counting these is cheaper than counting distinct ones among events.
+users as (
     select
         company_id,
-        sum(case when is_in_sentiment then 1 else 0 end) as scored_event_count,
-        sum(case when is_in_sentiment then sentiment_score else 0 end) as sentiment_total,
-        sum(case when is_in_engagement then 1 else 0 end) as event_count,
-        sum(case when is_recent then 1 else 0 end) as recent_event_count,
-        count(distinct case when is_in_engagement then user_id end) as engaged_users,
+        user_id,
+        count(case when is_in_sentiment then 1 end) as scored_event_count,
+        sum(case when is_in_sentiment then sentiment_score end) as sentiment_total,
+        count(case when is_in_engagement then 1 end) as event_count,
+        count(case when is_recent then 1 end) as recent_event_count,
         max(last_event_at) as last_event_at,
         min(next_count_at) as next_count_at
     from events
+    group by company_id, user_id
+),
+
+totals as (
+    select
+        company_id,
+        sum(scored_event_count) as scored_event_count,
+        sum(sentiment_total) as sentiment_total,
+        sum(event_count) as event_count,
+        sum(recent_event_count) as recent_event_count,
+        count(case when event_count > 0 then user_id end) as engaged_users,
+        max(last_event_at) as last_event_at,
+        min(next_count_at) as next_count_at
+    from users
     group by company_id
 ),
 
