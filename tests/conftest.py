@@ -30,9 +30,10 @@ from ledger.settings import Settings
 
 FOREIGN = ("WAREHOUSE_", "SOURCES__", "WEBHOOKS__", "STREAM__", "SERVE__")
 LONG_MODULES = ("test_real_sales.py", "test_ways_in.py", "test_stream.py")
-# A test process has no core to spare: threads that wait for each other cost a fifth more.
-ONE_THREAD = {"WAREHOUSE_THREADS": "1"}
-os.environ.update(ONE_THREAD)
+# A test process has no core to spare: threads that wait for each other cost a fifth more, and lines
+# of a log that nobody reads a tenth.
+SPARING = {"WAREHOUSE_THREADS": "1", "DBT_LOG_LEVEL_FILE": "none"}
+os.environ.update(SPARING)
 # What dbt makes for a node is garbage soon, and all in cycles: a search now and then keeps what is
 # made next in the processor's cache. What stays is left out of it, here and in `support.parsed`.
 gc.set_threshold(5_000, 20, 50)
@@ -70,7 +71,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """No setting and no proxy of the machine, and none of the test before, reaches a test."""
     for name in list(os.environ):
-        if name not in ONE_THREAD and (name.startswith(FOREIGN) or name.lower().endswith("_proxy")):
+        if name not in SPARING and (name.startswith(FOREIGN) or name.lower().endswith("_proxy")):
             monkeypatch.delenv(name)
 
 

@@ -1,0 +1,51 @@
+"""What the project puts in place of an adapter's macro gives what the adapter's own gives."""
+
+import json
+
+import pytest
+
+from ledger.settings import Settings
+from loaders.target import Target
+from operations.dbt_runner import invoke, parse
+
+ODD = (
+    'create table core.odd (gone text, a varchar(10), b char(3), c numeric(5, 2), d numeric, "E" text,'
+    " f timestamptz, g integer, h double precision, i jsonb, j interval)",
+    "alter table core.odd drop column gone",
+)
+COMPARED = """
+{%- set compared = [] -%}
+{%- for schema, name in [('core', 'odd'), ('working_core', 'fct_sales'), ('core', 'absent')] -%}
+    {%- set relation = api.Relation.create(database=target.database, schema=schema, identifier=name) -%}
+    {%- for columns in (
+        postgres__get_columns_in_relation(relation), dbt.postgres__get_columns_in_relation(relation)
+    ) -%}
+        {%- set described = [] -%}
+        {%- for column in columns -%}
+            {%- do described.append([
+                column.name, column.dtype, column.char_size,
+                column.numeric_precision | int if column.is_numeric() else none, column.data_type,
+            ]) -%}
+        {%- endfor -%}
+        {%- do compared.append(described) -%}
+    {%- endfor -%}
+{%- endfor -%}
+{{ tojson(compared) }}
+"""
+
+
+@pytest.mark.parametrize("built_settings", ["postgres"], indirect=True)
+def test_columns_are_those_of_the_adapter(built_settings: Settings) -> None:
+    Target(built_settings).execute(*ODD)
+    manifest = parse(built_settings)
+    outcome = invoke(built_settings, ["compile", "--inline", COMPARED], manifest=manifest)
+    assert outcome.success, outcome.exception
+    (result,) = outcome.result.results  # type: ignore[union-attr]
+    odd, odd_by_adapter, facts, facts_by_adapter, absent, absent_by_adapter = json.loads(
+        result.node.compiled_code
+    )
+    assert odd == odd_by_adapter
+    assert facts == facts_by_adapter
+    assert absent == absent_by_adapter == []
+    assert [name for name, *_ in odd] == ["a", "b", "c", "d", "E", "f", "g", "h", "i", "j"]
+    assert "total_amount" in [name for name, *_ in facts]
