@@ -9,16 +9,16 @@ from loaders.target import Target
 from operations.dbt_runner import invoke, parse
 
 ODD = (
-    'create table core.odd (gone text, a varchar(10), b char(3), c numeric(5, 2), d numeric, "E" text,'
-    " f timestamptz, g integer, h double precision, i jsonb, j interval)",
+    "create table core.odd (gone text, a varchar(10), b char(3), c numeric(5, 2), d numeric,"
+    ' "E" text, f timestamptz, g integer, h double precision, i jsonb, j interval)',
     "alter table core.odd drop column gone",
 )
 COMPARED = """
 {%- set compared = [] -%}
 {%- for schema, name in [('core', 'odd'), ('working_core', 'fct_sales'), ('core', 'absent')] -%}
-    {%- set relation = api.Relation.create(database=target.database, schema=schema, identifier=name) -%}
+    {%- set of = api.Relation.create(database=target.database, schema=schema, identifier=name) -%}
     {%- for columns in (
-        postgres__get_columns_in_relation(relation), dbt.postgres__get_columns_in_relation(relation)
+        postgres__get_columns_in_relation(of), dbt.postgres__get_columns_in_relation(of)
     ) -%}
         {%- set described = [] -%}
         {%- for column in columns -%}
