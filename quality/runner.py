@@ -25,6 +25,7 @@ from quality.rules import FailingRows, Rule, Scope
 from quality.session import MARTS, Session
 from quality.suites.marts import marts_rules
 from quality.suites.raw import raw_rules, raw_views
+from quality.suites.raw_columns import RAW_TABLES
 from quality.thresholds import read_thresholds
 
 SuiteName = Literal["raw", "marts"]
@@ -117,6 +118,7 @@ def _prepared(
         wanted = {rule.view for rule in chosen}
         views = raw_views(scope)
         session.add_views({name: views[name] for name in views if name in wanted})
+        session.add_tables(RAW_TABLES)
     session.forbid_writing()
     by_place: dict[str, list[Rule]] = {}
     for rule in chosen:

@@ -104,9 +104,16 @@ class Session:
 
     def add_views(self, views: Mapping[str, str]) -> None:
         """Add temporary views, each with its query."""
+        self._add("create or replace temporary view", views)
+
+    def add_tables(self, tables: Mapping[str, str]) -> None:
+        """Add temporary tables, each with the query that fills it."""
+        self._add("create temporary table", tables)
+
+    def _add(self, statement: str, queries: Mapping[str, str]) -> None:
         with self._engine.begin() as connection:
-            for name, query in views.items():
-                connection.exec_driver_sql(f"create or replace temporary view {name} as {query}")
+            for name, query in queries.items():
+                connection.exec_driver_sql(f"{statement} {name} as {query}")
 
     def forbid_writing(self) -> None:
         """From here on PostgreSQL refuses to write; a DuckDB file is opened read-only."""
@@ -170,11 +177,11 @@ def _tables(connection: Connection, settings: Settings) -> dict[str, str]:
 
 
 def _url(settings: Settings) -> URL:
-    if settings.postgres_url is not None:
-        return settings.postgres_url.set(drivername="postgresql+psycopg2")
     dialect.register()
+    if settings.postgres_url is not None:
+        return settings.postgres_url.set(drivername=dialect.POSTGRES_DRIVER)
     return URL.create(
-        dialect.DRIVER,
+        dialect.DUCKDB_DRIVER,
         database=str(settings.warehouse_path),
         query={"access_mode": "read_only"},
     )

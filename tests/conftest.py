@@ -30,6 +30,7 @@ from ledger.settings import Settings
 
 FOREIGN = ("WAREHOUSE_", "SOURCES__", "WEBHOOKS__", "STREAM__", "SERVE__")
 LONG_MODULES = ("test_real_sales.py", "test_ways_in.py", "test_stream.py")
+WAITING_MODULES = ("test_broker_loss.py",)
 # A test process has no core to spare: threads that wait for each other cost a fifth more, and lines
 # of a log that nobody reads a tenth.
 SPARING = {"WAREHOUSE_THREADS": "1", "DBT_LOG_LEVEL_FILE": "none"}
@@ -63,8 +64,17 @@ duckdb.connect = _by_one_thread(duckdb.connect)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with the modules that take longest: they would end alone else."""
-    items.sort(key=lambda item: item.path.name not in LONG_MODULES)
+    """Begin with the modules that take longest: they would end alone else.
+
+    What waits for a broker, as `test_stream` does, comes last of its folder: beside each other they
+    would leave a processor idle.
+    """
+
+    def turn(item: pytest.Item) -> tuple[bool, str, bool]:
+        name = item.path.name
+        return name not in LONG_MODULES, item.path.parent.name, name in WAITING_MODULES
+
+    items.sort(key=turn)
 
 
 @pytest.fixture(autouse=True)

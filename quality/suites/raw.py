@@ -18,6 +18,7 @@ from quality.suites.raw_columns import (
     CLOSED_SETS,
     CUSTOMERS,
     FORMATS,
+    FOUND_COLUMNS,
     KNOWN_VALUES,
     REQUIRED,
     TYPES,
@@ -90,14 +91,13 @@ def _schema(contract: RawContract) -> Rule:
         for column, data_type in contract.columns.items()
         for spelling in TYPES[data_type]
     )
-    schema, _, name = contract.table.partition(".")
+    table = contract.table.rpartition(".")[2]
     query = f"""
         select expected.column_name
         from (values {expected}) as expected (column_name, data_type)
-        left join information_schema.columns as found
+        left join {FOUND_COLUMNS} as found
             on
-                found.table_schema = '{schema}'
-                and found.table_name = '{name}'
+                found.table_name = '{table}'
                 and found.column_name = expected.column_name
                 and lower(found.data_type) = expected.data_type
                 and (

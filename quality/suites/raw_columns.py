@@ -53,3 +53,9 @@ TYPES: Mapping[str, tuple[str, ...]] = {
     "double precision": ("double precision", "double"),
 }
 """How each engine's `information_schema` calls a type of the contract."""
+FOUND_COLUMNS = "found_columns"
+RAW_TABLES: Mapping[str, str] = {
+    FOUND_COLUMNS: "select table_name, column_name, data_type, numeric_precision, numeric_scale"
+    " from information_schema.columns where table_schema = 'raw'"
+}
+"""Temporary tables that rules read, with their queries: each rule would search catalogs else."""
