@@ -1,5 +1,7 @@
 """The DuckDB file that loaders and models write; readers see another (`serving.publish_duckdb`)."""
 
+from pathlib import Path
+
 import duckdb
 
 from ledger.errors import TargetError
@@ -16,11 +18,8 @@ def open_working_file(settings: Settings) -> duckdb.DuckDBPyConnection:
     Raises:
         duckdb.Error: the file cannot be opened, as when another program has it open.
     """
-    path = settings.warehouse_path
-    if not path.exists():
-        # Alone: what is opened later in this process must not have to name the same setting.
-        duckdb.connect(str(path), config={"storage_compatibility_version": STORAGE_VERSION}).close()
-    return duckdb.connect(str(path))
+    _make(settings.warehouse_path)
+    return duckdb.connect(str(settings.warehouse_path))
 
 
 def make_working_file(settings: Settings) -> None:
@@ -29,12 +28,18 @@ def make_working_file(settings: Settings) -> None:
     Raises:
         TargetError: the file cannot be made.
     """
-    if settings.postgres_url is not None or settings.warehouse_path.exists():
+    if settings.postgres_url is not None:
         return
     try:
-        open_working_file(settings).close()
+        _make(settings.warehouse_path)
     except duckdb.Error as error:
         reason = str(error).splitlines()[0]
         raise TargetError(
             f"cannot make the warehouse {settings.warehouse_path}: {reason}"
         ) from error
+
+
+def _make(path: Path) -> None:
+    """By a connection of its own: none that is opened later must name the same setting."""
+    if not path.exists():
+        duckdb.connect(str(path), config={"storage_compatibility_version": STORAGE_VERSION}).close()

@@ -69,7 +69,7 @@
         completed.load_id,
         '{{ invocation_id }}' as invocation_id,
         {{ timestamp_literal(run_started_at) }} as claimed_at
-    from (select * from {{ loads }}) as completed
+    from {{ loads }} as completed
     where
         completed.status = 0
         and {{ not_claimed_by(model.name) }}
@@ -131,7 +131,7 @@
 -#}
 {% macro waiting_loads_sql(loads, upstream) %}
     select distinct completed.load_id
-    from (select * from {{ loads }}) as completed
+    from {{ loads }} as completed
     where
         completed.status = 0
         {%- if adds_to_existing_rows() %}
@@ -255,7 +255,7 @@
         select claims.load_id from {{ load_claims() }} as claims
         where claims.model = '{{ relation.identifier }}'
         union all
-        select completed.load_id from (select * from {{ source('raw', 'dlt_loads') }}) as completed
+        select completed.load_id from {{ source('raw', 'dlt_loads').render() }} as completed
         where completed.status = 0 and completed.inserted_at < {{ settled_until(relation.identifier) }}
     )) is true
 {%- endmacro %}

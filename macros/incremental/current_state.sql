@@ -23,7 +23,7 @@ versions as (
         {{ names | join(',\n        ') }},
         false as is_new
     from {{ this }}
-    where {{ is_row_among(this, key, 'claimed_versions', key) }}
+    where {{ is_row_among(this, 'claimed_versions', key) }}
     {%- endif %}
 ),
 
@@ -63,7 +63,7 @@ where version_rank = 1 and is_new
     select
         {{ columns | join(',\n        ') }}
     from {{ this }}
-    where {{ is_row_among(this, key, touched, key) }}
+    where {{ is_row_among(this, touched, key) }}
     {%- endif -%}
 {%- endmacro %}
 
@@ -108,10 +108,10 @@ where version_rank = 1 and is_new
 {%- endmacro %}
 
 
-{#- `only_touched` for a select from one table that reads many of its columns (see `is_row_among`). -#}
-{% macro only_touched_rows(relation, column, touched, key) -%}
+{#- `only_touched` by what was noted, for a select from one table (see `is_row_among`). -#}
+{% macro only_touched_rows(relation, key) -%}
     {%- if adds_to_existing_rows() -%}
-    {{ is_row_among(relation, column, touched, key) }}
+    {{ is_row_among(relation, touched(), key) }}
     {%- else -%}
     true
     {%- endif -%}

@@ -58,18 +58,18 @@
     every row before it joins: it finds where rows lie by the key alone, and then reads those rows. What
     `--empty` and unit tests put in place of a table is a query, and has no rowid.
 -#}
-{% macro is_row_among(relation, column, keys, key) -%}
-    {{ return(adapter.dispatch('is_row_among', 'warehouse')(relation, column, keys, key)) }}
+{% macro is_row_among(relation, keys, key) -%}
+    {{ return(adapter.dispatch('is_row_among', 'warehouse')(relation, keys, key)) }}
 {%- endmacro %}
 
-{% macro default__is_row_among(relation, column, keys, key) -%}
-    {{ is_among(column, keys, key) }}
+{% macro default__is_row_among(relation, keys, key) -%}
+    {{ is_among(key, keys, key) }}
 {%- endmacro %}
 
-{% macro duckdb__is_row_among(relation, column, keys, key) -%}
+{% macro duckdb__is_row_among(relation, keys, key) -%}
     {%- if relation.limit is not none or relation.is_cte -%}
-    {{ is_among(column, keys, key) }}
+    {{ is_among(key, keys, key) }}
     {%- else -%}
-    rowid in (select rowid from {{ relation }} where {{ is_among(column, keys, key) }})
+    rowid in (select rowid from {{ relation }} where {{ is_among(key, keys, key) }})
     {%- endif -%}
 {%- endmacro %}

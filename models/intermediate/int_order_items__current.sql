@@ -15,7 +15,7 @@ with claimed_items as (
 
 current_orders as (
     select * from {{ ref('int_orders__current') }}
-    where {{ only_touched_rows(ref('int_orders__current'), 'order_id', touched(), 'order_id') }}
+    where {{ only_touched_rows(ref('int_orders__current'), 'order_id') }}
 ),
 
 deleted_orders as (

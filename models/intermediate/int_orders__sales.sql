@@ -10,12 +10,12 @@
 
 with sales as (
     select * from {{ ref('fct_sales') }}
-    where {{ only_touched_rows(ref('fct_sales'), 'order_id', touched(), 'order_id') }}
+    where {{ only_touched_rows(ref('fct_sales'), 'order_id') }}
 ),
 
 orders as (
     select * from {{ ref('int_orders__current') }}
-    where {{ only_touched_rows(ref('int_orders__current'), 'order_id', touched(), 'order_id') }}
+    where {{ only_touched_rows(ref('int_orders__current'), 'order_id') }}
 ),
 
 summed as (

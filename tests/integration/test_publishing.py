@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 import pytest
 from sqlalchemy import Engine, NullPool, create_engine, inspect, select, text
 from support.modelled import ModelledWarehouse
+from support.warehouse import FILE_FORMAT
 
 from ledger.engine import open_ledger
 from ledger.errors import NotPublishedError, TargetError
@@ -22,7 +23,6 @@ from serving.reader import Reader, open_published
 
 READS = int(os.environ.get("PUBLISH_READS", "300"))
 AS_OF = datetime(2026, 3, 2, tzinfo=UTC)
-FORMAT = "select tags['storage_version'] from duckdb_databases() where not internal"
 READ = """
 select (select count(*) from core.dim_date), (select min(year) from core.dim_date),
     (select max(year) from core.dim_date), (select max(order_count) from sales.daily_sales),
@@ -284,6 +284,6 @@ def test_bi_tools_read_by_sqlalchemy(built: tuple[ModelledWarehouse, Engine]) ->
             if settings.postgres_url is None:
                 database = connection.scalar(text("select current_database()"))
                 assert database == "published", "saved questions name it in every version"
-                written_by = connection.scalar(text(FORMAT))
+                written_by = connection.scalar(text(FILE_FORMAT))
                 assert str(written_by).startswith("v1.0.0"), "tools bring a DuckDB of their own"
         engine.dispose()

@@ -23,6 +23,7 @@ from loaders.sync import EntitySync, SourceSync
 from loaders.target import Target
 
 BY_NAME = {entity.name: entity for entity in ENTITIES}
+FILE_FORMAT = "select tags['storage_version'] from duckdb_databases() where not internal"
 COMPLETE = "_dlt_load_id in (select load_id from raw._dlt_loads where status = 0)"
 PULLED = (
     "_dlt_load_id in (select load_id from raw._dlt_loads"

@@ -4,18 +4,17 @@ from pathlib import Path
 
 import duckdb
 import pytest
+from support.warehouse import FILE_FORMAT
 
 from ledger.errors import TargetError
 from ledger.settings import Settings
 from loaders.duckdb_file import STORAGE_VERSION, make_working_file
 from loaders.target import Target
 
-VERSION = "select tags['storage_version'] from duckdb_databases() where not internal"
-
 
 def version_of(settings: Settings) -> str:
     with duckdb.connect(str(settings.warehouse_path)) as connection:
-        ((version,),) = connection.execute(VERSION).fetchall()
+        ((version,),) = connection.execute(FILE_FORMAT).fetchall()
     return str(version)
 
 

@@ -15,14 +15,12 @@
 
 with items as (
     select * from {{ ref('int_order_items__current') }}
-    where
-        {{ only_touched_rows(ref('int_order_items__current'), 'order_id', touched(), 'order_id') }}
-        and not is_removed
+    where {{ only_touched_rows(ref('int_order_items__current'), 'order_id') }} and not is_removed
 ),
 
 orders as (
     select * from {{ ref('int_orders__current') }}
-    where {{ only_touched_rows(ref('int_orders__current'), 'order_id', touched(), 'order_id') }}
+    where {{ only_touched_rows(ref('int_orders__current'), 'order_id') }}
 ),
 
 customers as (
