@@ -6,6 +6,7 @@ and only with the versions of dbt that they were compared with.
 """
 
 import sys
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from functools import cache
 from importlib.metadata import version
@@ -20,6 +21,7 @@ from dbt.adapters.postgres.connections import PostgresConnectionManager
 from dbt.cli import requires
 from dbt.clients.jinja import MacroGenerator
 from dbt.compilation import Linker
+from dbt.config.runtime import RuntimeConfig
 from dbt.context.configured import ConfiguredContext
 from dbt.context.macro_resolver import TestMacroNamespace
 from dbt.context.macros import MacroNamespace, MacroNamespaceBuilder
@@ -48,6 +50,10 @@ compiled: dict[tuple[Any, ...], CodeType] = {}
 """Code of templates by environment and text: hooks, models and tests are the same in each build."""
 contexts: dict[tuple[Any, ...], dict[str, Any]] = {}
 """Contexts of macros, of one command: they hold its project, variables and moment."""
+packages: dict[tuple[str, str], dict[str, RuntimeConfig]] = {}
+"""Those that come with dbt, by project and adapter."""
+acyclic: set[frozenset[tuple[str, str]]] = set()
+"""Edges of graphs that were searched for cycles."""
 
 
 def compile_once(
@@ -157,6 +163,34 @@ def graph_summary(self: Linker, manifest: Any) -> dict[int, dict[str, Any]]:
     return summary
 
 
+def find_cycles(self: Linker, search: Callable[[Linker], str | None] = Linker.find_cycles) -> Any:
+    """The same; a graph without a cycle is searched once."""
+    edges = frozenset(self.graph.edges)
+    if edges not in acyclic:
+        if cycle := search(self):
+            return cycle
+        acyclic.add(edges)
+    return None
+
+
+def load_dependencies(
+    self: RuntimeConfig,
+    base_only: bool = False,
+    load: Callable[..., Mapping[str, RuntimeConfig]] = RuntimeConfig.load_dependencies,
+) -> Mapping[str, RuntimeConfig]:
+    """The same; dbt's own packages, which hold nothing of a command, are read once."""
+    if self.dependencies is None and not self.packages.packages:
+        key = (self.project_root, self.credentials.type)
+        if key not in packages:
+            packages[key] = {
+                name: package
+                for name, package in load(self, base_only).items()
+                if package is not self
+            }
+        self.dependencies = {self.project_name: self} | packages[key]
+    return load(self, base_only)
+
+
 def flag_source() -> str:
     """`BehaviorFlagRendered._default_source`, without the source lines of everything that runs."""
     frame = sys._getframe()
@@ -176,6 +210,8 @@ SHORTCUTS: tuple[tuple[Any, str, Any], ...] = (
     (MacroNamespaceBuilder, "build_namespace", build_namespace),
     (ManifestContext, "to_dict", context_dict),
     (Linker, "get_graph_summary", graph_summary),
+    (Linker, "find_cycles", find_cycles),
+    (RuntimeConfig, "load_dependencies", load_dependencies),
     # Packages do not appear while a process runs.
     (
         PluginManager,

@@ -219,3 +219,50 @@ def test_plugins_are_looked_for_once() -> None:
     assert found is PluginManager.get_prefixed_modules()
     own = {name for _, name, _ in iter_modules() if name.startswith("dbt_")}
     assert set(found) == own
+
+
+def test_a_cycle_is_found_in_a_graph_that_had_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dbt_shortcuts, "acyclic", set())
+    for _ in range(2):
+        linker = Linker()
+        linker.graph.add_edges_from([("a", "b"), ("b", "c")])
+        assert linker.find_cycles() is None
+    assert len(dbt_shortcuts.acyclic) == 1
+    linker.graph.add_edge("c", "a")
+    assert linker.find_cycles() == "a --> b --> c"
+
+
+def test_packages_of_dbt_are_read_once_a_project_and_adapter(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(dbt_shortcuts, "packages", {})
+    read: list[str] = []
+
+    class Config(SimpleNamespace):
+        """A project's configuration, as of one command."""
+
+        project_name = "warehouse"
+        dependencies: Any = None
+
+    def load(config: Any, base_only: bool) -> Any:
+        if config.dependencies is None:
+            read.append(config.project_root)
+            config.dependencies = {"warehouse": config, "dbt": f"read {len(read)}"}
+        return config.dependencies
+
+    def found(root: str, adapter: str = "duckdb", installed: tuple[str, ...] = ()) -> str:
+        config = Config(
+            project_root=root,
+            credentials=SimpleNamespace(type=adapter),
+            packages=SimpleNamespace(packages=installed),
+        )
+        dependencies = dbt_shortcuts.load_dependencies(config, load=load)
+        assert dependencies is config.dependencies
+        assert dependencies["warehouse"] is config
+        return str(dependencies["dbt"])
+
+    assert found("here") == found("here") == "read 1"
+    assert found("there") == "read 2"
+    assert found("here", "postgres") == "read 3"
+    assert found("here", installed=("helpers",)) == "read 4"
+    assert found("here") == "read 1"
