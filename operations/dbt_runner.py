@@ -166,7 +166,10 @@ def invoke(
     take_shortcuts()
     callbacks = [_progress(node_done)] if node_done else []
     # `parse` has written it down already, and that takes longer than a model.
-    written = [] if manifest is None else ["--no-write-json"]
+    written = []
+    if manifest is not None:
+        written = ["--no-write-json"]
+        _forget_compiled(manifest)
     runner = dbtRunner(manifest=manifest, callbacks=callbacks)
     try:
         return runner.invoke(
@@ -189,6 +192,13 @@ def invoke(
         )
     finally:
         end_command()
+
+
+def _forget_compiled(manifest: Any) -> None:
+    """Undo what compiling leaves in a manifest: dbt puts ephemeral models into a node only once."""
+    for node in manifest.nodes.values():
+        if getattr(node, "extra_ctes_injected", False):
+            node.extra_ctes, node.extra_ctes_injected = [], False
 
 
 def _environment(settings: Settings) -> dict[str, str]:

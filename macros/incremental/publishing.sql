@@ -71,6 +71,14 @@
     insert into {{ unpublished_models() }} (schema_name, model, invocation_id)
     select '{{ this.schema }}', '{{ this.identifier }}', '{{ invocation_id }}'
     where {{ rows }} > {{ most_noted_rows() }};
+    {{ insert_keys_sql(column, relation, load_id) }}
+    where {{ rows }} <= {{ most_noted_rows() }};
+    {%- endif -%}
+{%- endmacro %}
+
+
+{#- Statement that notes keys, to which a condition may be added. -#}
+{% macro insert_keys_sql(column, relation, load_id) -%}
     insert into {{ unpublished_keys() }} (schema_name, model, key_column, key_value, load_id)
     select distinct
         '{{ this.schema }}' as schema_name,
@@ -79,21 +87,32 @@
         cast({{ column }} as text) as key_value,
         {{ load_id }} as load_id
     from {{ relation }}
-    where {{ rows }} <= {{ most_noted_rows() }};
-    {%- endif -%}
 {%- endmacro %}
 
 
 {#-
-    Pre-hook of a fact table: notes the keys that came with the claimed loads, so that one of which no
-    row was written is looked for by the tests of this build, and not only by one of everything.
+    Post-hook of a fact table: notes the keys that came with the claimed loads and that this run has
+    not noted, so that one of which no row was written is looked for by the tests of this build, and
+    not only by one of everything.
 -#}
 {% macro note_landed_keys(column, relation) -%}
-    {%- if adds_to_existing_rows() -%}
-    {{ note_unpublished_keys_sql(
-        column,
-        '(select ' ~ column ~ ' from ' ~ relation ~ ' where ' ~ claimed_by_name() ~ ') as landed'
-    ) }}
+    {%- if is_published() and adds_to_existing_rows() -%}
+    {%- set of_model = "schema_name = '" ~ this.schema ~ "' and model = '" ~ this.identifier ~ "'" -%}
+    {{ insert_keys_sql(column, relation, 'cast(null as text)') }}
+    where
+        {{ claimed_by_name() }}
+        and {{ column }} not in (
+            select key_value from {{ unpublished_keys() }}
+            where
+                {{ of_model }}
+                and {{ claimed_by_name('load_id') }}
+                and key_column = '{{ column }}'
+                and key_value is not null
+        )
+        and not exists (
+            select 1 from {{ unpublished_models() }}
+            where {{ of_model }} and invocation_id = '{{ invocation_id }}'
+        )
     {%- endif -%}
 {%- endmacro %}
 

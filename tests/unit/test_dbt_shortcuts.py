@@ -266,3 +266,27 @@ def test_packages_of_dbt_are_read_once_a_project_and_adapter(
     assert found("here", "postgres") == "read 3"
     assert found("here", installed=("helpers",)) == "read 4"
     assert found("here") == "read 1"
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "with a as (select 1) select * from a",
+        "-- One row a day.\n\n  -- Twice.\nWITH\n a as (select ';' as x) select * from a",
+        "-- with care\nselect 1",
+        "with recursive a as (select 1) select * from a",
+        "with  recursive a as (select 1) select * from a",
+        "with recursively as (select 1) select * from recursively",
+        "/* as of today */ with a as (select 1) select * from a",
+        "select 'with ' as word",
+        "without",
+    ],
+)
+def test_ephemeral_models_are_put_where_dbt_puts_them(sql: str) -> None:
+    of_dbt = module_from_spec(spec := spec_from_file_location("of_dbt", compilation.__file__))
+    spec.loader.exec_module(of_dbt)
+    ctes = [of_dbt.InjectedCTE(f"model.{name}", f" {name} as (\nselect 2)") for name in "bc"]
+    for number in range(3):
+        own = of_dbt.inject_ctes_into_sql(sql, ctes[:number])
+        assert compilation.inject_ctes_into_sql(sql, ctes[:number]) == own
+        assert (f"{'bc'[number - 1]} as (" in own) is (number > 0)

@@ -3,10 +3,8 @@
     config(
         materialized='incremental',
         unique_key='ticket_id',
-        pre_hook=[
-            "{{ note_landed_keys('ticket_id', ref('stg_support__tickets')) }}",
-            "{{ note_touched_companies('ticket_id', ref('int_tickets__current')) }}",
-        ],
+        pre_hook="{{ note_touched_companies('ticket_id', ref('int_tickets__current')) }}",
+        post_hook="{{ note_landed_keys('ticket_id', ref('stg_support__tickets')) }}",
         indexes=indexed([['ticket_id'], ['company_id']])
     )
 }}

@@ -3,8 +3,8 @@ with activity as (
     select * from {{ ref('int_companies__activity') }}
 ),
 
-components as (
-    select * from {{ ref('company_health_components') }}
+points as (
+    select * from {{ ref('int_companies__points') }}
 ),
 
 bands as (
@@ -19,7 +19,7 @@ scores as (
     select
         company_id,
         {{ round_half_up('least(greatest(sum(points), 0), 100)') }} as health_score
-    from components
+    from points
     group by company_id
 ),
 
