@@ -12,7 +12,7 @@ from support.coverage import debts
 
 from ledger.settings import Settings
 from operations import dbt_runner
-from operations.dbt_runner import PROJECT, invoke
+from operations.dbt_runner import PROJECT, build, invoke
 from operations.dbt_shortcuts import BEHAVIOR_FLAGS
 
 GENERIC = PROJECT / "tests" / "dbt" / "generic"
@@ -145,6 +145,12 @@ DOCTORED: dict[str, Callable[[dict[str, Any]], Any]] = {
         node for node in m["nodes"].values() if node["name"] == "fct_feedback__sentiment_is_known"
     )["config"].update(severity="warn"),
 }
+
+
+def test_every_unit_test_of_a_model_holds(built_module_settings: Settings) -> None:
+    result = build(built_module_settings, ("test_type:unit",), command="test")
+    assert result.failures == []
+    assert result.counts["pass"] == len(dbt_runner.parse(built_module_settings).unit_tests)
 
 
 def test_the_coverage_check_can_fail(manifest: dict[str, Any]) -> None:
