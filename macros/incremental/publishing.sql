@@ -97,21 +97,24 @@
 -#}
 {% macro note_landed_keys(column, relation) -%}
     {%- if is_published() and adds_to_existing_rows() -%}
-    {%- set of_model = "schema_name = '" ~ this.schema ~ "' and model = '" ~ this.identifier ~ "'" -%}
-    {{ insert_keys_sql(column, relation, 'cast(null as text)') }}
+    {%- set landed = '(select ' ~ column ~ ' from ' ~ relation ~ ' where ' ~ claimed_by_name() ~ ') as landed' -%}
+    {{ insert_keys_sql(column, landed, 'cast(null as text)') }}
     where
-        {{ claimed_by_name() }}
-        and {{ column }} not in (
-            select key_value from {{ unpublished_keys() }}
+        not exists (
+            select 1 from {{ unpublished_keys() }} as noted
             where
-                {{ of_model }}
-                and {{ claimed_by_name('load_id') }}
-                and key_column = '{{ column }}'
-                and key_value is not null
+                noted.schema_name = '{{ this.schema }}'
+                and noted.model = '{{ this.identifier }}'
+                and {{ claimed_by_name('noted.load_id') }}
+                and noted.key_column = '{{ column }}'
+                and noted.key_value = cast(landed.{{ column }} as text)
         )
         and not exists (
-            select 1 from {{ unpublished_models() }}
-            where {{ of_model }} and invocation_id = '{{ invocation_id }}'
+            select 1 from {{ unpublished_models() }} as whole
+            where
+                whole.schema_name = '{{ this.schema }}'
+                and whole.model = '{{ this.identifier }}'
+                and whole.invocation_id = '{{ invocation_id }}'
         )
     {%- endif -%}
 {%- endmacro %}
