@@ -14,7 +14,7 @@
         {% set schemas = (tables.keys() | map('first') | list + [claims.schema]) | unique | list %}
         {% set found = {} %}
         {% for row in run_query(existing_columns_sql(schemas)).rows %}
-            {% do found.setdefault((row[0], row[1]), []).append(row[2]) %}
+            {% do found.update({(row[0], row[1]): row[2].split('|')}) %}
         {% endfor %}
         {% for schema in schemas if schema not in (found.keys() | map('first') | list) %}
             create schema if not exists {{ schema }};
@@ -23,7 +23,7 @@
             {{ create_raw_table_sql(name[0], name[1], columns) }}
         {% endfor %}
         {% for name, columns in tables.items() if name in found %}
-            {% for column in columns if column.name not in found[name] %}
+            {% for column in columns | rejectattr('name', 'in', found[name]) %}
                 alter table {{ name[0] }}.{{ name[1] }}
                 add column if not exists {{ column.name }} {{ column.data_type }};
             {% endfor %}
@@ -42,11 +42,12 @@
 
 
 {% macro existing_columns_sql(schemas) %}
-    select table_schema, table_name, column_name
+    select table_schema, table_name, {{ dbt.listagg('column_name', "'|'") }} as column_names
     from information_schema.columns
     where
         table_catalog = '{{ target.database }}'
         and table_schema in ('{{ schemas | join("', '") }}')
+    group by table_schema, table_name
 {% endmacro %}
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from ledger.settings import Settings
 from loaders.target import Target
-from operations.dbt_runner import invoke, parse
+from operations.dbt_runner import build, invoke, parse
 
 ODD = (
     "create table core.odd (gone text, a varchar(10), b char(3), c numeric(5, 2), d numeric,"
@@ -32,6 +32,10 @@ COMPARED = """
 {%- endfor -%}
 {{ tojson(compared) }}
 """
+RAW_COLUMNS = """
+    select table_name, column_name, data_type from information_schema.columns
+    where table_schema = 'raw' order by table_name, column_name
+"""
 
 
 @pytest.mark.parametrize("built_settings", ["postgres"], indirect=True)
@@ -49,3 +53,16 @@ def test_columns_are_those_of_the_adapter(built_settings: Settings) -> None:
     assert absent == absent_by_adapter == []
     assert [name for name, *_ in odd] == ["a", "b", "c", "d", "E", "f", "g", "h", "i", "j"]
     assert "total_amount" in [name for name, *_ in facts]
+
+
+def test_raw_gains_what_it_lacks(built_settings: Settings) -> None:
+    target = Target(built_settings)
+    before = target.fetch(RAW_COLUMNS)
+    target.execute(
+        "alter table raw.crm__companies drop column industry cascade",
+        "alter table raw.crm__companies drop column domain cascade",
+        "drop table raw.crm__users cascade",
+    )
+    assert len(target.fetch(RAW_COLUMNS)) < len(before) - 2
+    assert build(built_settings, ("country_aliases",), command="seed").succeeded
+    assert target.fetch(RAW_COLUMNS) == before
