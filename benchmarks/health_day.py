@@ -19,9 +19,8 @@ from operations.dbt_runner import build
 
 FIRST = datetime(2026, 1, 1, tzinfo=UTC)
 DAYS = 5
-MARTS = ("company_health_components", "company_health_metrics")
-NEWS = tuple(f"source:support.feedback+,+{mart}" for mart in MARTS)
-ALL = tuple(f"+{mart}" for mart in MARTS)
+NEWS = ("source:support.feedback+,+company_health_metrics",)
+ALL = ("+company_health_metrics",)
 RESULT = """
     select company_id, health_score, event_count_90d, status_score, engaged_users, last_event_at
     from {schema}.company_health_metrics order by company_id

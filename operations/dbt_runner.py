@@ -199,6 +199,7 @@ def _forget_compiled(manifest: Any) -> None:
     for node in manifest.nodes.values():
         if getattr(node, "extra_ctes_injected", False):
             node.extra_ctes, node.extra_ctes_injected = [], False
+            node._pre_injected_sql = None
 
 
 def _environment(settings: Settings) -> dict[str, str]:

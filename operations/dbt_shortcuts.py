@@ -5,9 +5,8 @@ dbt's own way where it does not know better. They are taken by `take_shortcuts`,
 and only with the versions of dbt that they were compared with.
 """
 
-import re
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from functools import cache
 from importlib.metadata import version
@@ -17,7 +16,6 @@ from typing import Any
 
 import jinja2
 import parsedatetime
-from dbt import compilation
 from dbt.adapters.base.impl import DEFAULT_BASE_BEHAVIOR_FLAGS
 from dbt.adapters.postgres.connections import PostgresConnectionManager
 from dbt.cli import requires
@@ -48,7 +46,6 @@ COMPARED_WITH = {
 }
 BEHAVIOR_FLAGS = tuple(DEFAULT_BASE_BEHAVIOR_FLAGS)
 """What dbt begins with."""
-BEGIN = re.compile(r"(?:\s|--.*\n)*with(?!\s+recursive\b)\s+", re.IGNORECASE)
 compiled: dict[tuple[Any, ...], CodeType] = {}
 """Code of templates by environment and text: hooks, models and tests are the same in each build."""
 contexts: dict[tuple[Any, ...], dict[str, Any]] = {}
@@ -166,19 +163,6 @@ def graph_summary(self: Linker, manifest: Any) -> dict[int, dict[str, Any]]:
     return summary
 
 
-def inject_ctes(
-    sql: str,
-    ctes: Sequence[Any],
-    inject: Callable[..., str] = compilation.inject_ctes_into_sql,
-) -> str:
-    """`inject_ctes_into_sql`, without parsing what begins with `with`, after comments at most."""
-    begin = BEGIN.match(sql)
-    if not ctes or begin is None or ";" in sql:
-        return inject(sql, ctes)
-    injected = ", ".join(cte.sql for cte in ctes)
-    return f"{begin.group()}{injected}, {sql[begin.end() :]}"
-
-
 def find_cycles(self: Linker, search: Callable[[Linker], str | None] = Linker.find_cycles) -> Any:
     """The same; a graph without a cycle is searched once."""
     edges = frozenset(self.graph.edges)
@@ -227,7 +211,6 @@ SHORTCUTS: tuple[tuple[Any, str, Any], ...] = (
     (ManifestContext, "to_dict", context_dict),
     (Linker, "get_graph_summary", graph_summary),
     (Linker, "find_cycles", find_cycles),
-    (compilation, "inject_ctes_into_sql", inject_ctes),
     (RuntimeConfig, "load_dependencies", load_dependencies),
     # Packages do not appear while a process runs.
     (

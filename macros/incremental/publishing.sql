@@ -71,14 +71,6 @@
     insert into {{ unpublished_models() }} (schema_name, model, invocation_id)
     select '{{ this.schema }}', '{{ this.identifier }}', '{{ invocation_id }}'
     where {{ rows }} > {{ most_noted_rows() }};
-    {{ insert_keys_sql(column, relation, load_id) }}
-    where {{ rows }} <= {{ most_noted_rows() }};
-    {%- endif -%}
-{%- endmacro %}
-
-
-{#- Statement that notes keys, to which a condition may be added. -#}
-{% macro insert_keys_sql(column, relation, load_id) -%}
     insert into {{ unpublished_keys() }} (schema_name, model, key_column, key_value, load_id)
     select distinct
         '{{ this.schema }}' as schema_name,
@@ -87,35 +79,21 @@
         cast({{ column }} as text) as key_value,
         {{ load_id }} as load_id
     from {{ relation }}
+    where {{ rows }} <= {{ most_noted_rows() }};
+    {%- endif -%}
 {%- endmacro %}
 
 
 {#-
-    Post-hook of a fact table: notes the keys that came with the claimed loads and that this run has
-    not noted, so that one of which no row was written is looked for by the tests of this build, and
-    not only by one of everything.
+    Pre-hook of a fact table: notes the keys that came with the claimed loads, so that one of which no
+    row was written is looked for by the tests of this build, and not only by one of everything.
 -#}
 {% macro note_landed_keys(column, relation) -%}
-    {%- if is_published() and adds_to_existing_rows() -%}
-    {%- set landed = '(select ' ~ column ~ ' from ' ~ relation ~ ' where ' ~ claimed_by_name() ~ ') as landed' -%}
-    {{ insert_keys_sql(column, landed, 'cast(null as text)') }}
-    where
-        not exists (
-            select 1 from {{ unpublished_keys() }} as noted
-            where
-                noted.schema_name = '{{ this.schema }}'
-                and noted.model = '{{ this.identifier }}'
-                and {{ claimed_by_name('noted.load_id') }}
-                and noted.key_column = '{{ column }}'
-                and noted.key_value = cast(landed.{{ column }} as text)
-        )
-        and not exists (
-            select 1 from {{ unpublished_models() }} as whole
-            where
-                whole.schema_name = '{{ this.schema }}'
-                and whole.model = '{{ this.identifier }}'
-                and whole.invocation_id = '{{ invocation_id }}'
-        )
+    {%- if adds_to_existing_rows() -%}
+    {{ note_unpublished_keys_sql(
+        column,
+        '(select ' ~ column ~ ' from ' ~ relation ~ ' where ' ~ claimed_by_name() ~ ') as landed'
+    ) }}
     {%- endif -%}
 {%- endmacro %}
 

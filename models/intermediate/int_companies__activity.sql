@@ -1,5 +1,5 @@
 -- One row an active company: what its users said and asked for in the windows that end at `as_of`.
-{{ config(materialized='ephemeral') }}
+{{ config(materialized='table') }}
 
 with configuration as (
     select * from {{ ref('int_health_score__configuration') }}

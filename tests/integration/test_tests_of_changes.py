@@ -91,14 +91,6 @@ def test_what_changed_is_tested_by_every_build_and_the_rest_by_one_of_everything
     assert failing(warehouse, only_changes=False) == set()
 
 
-def test_a_key_that_landed_and_is_written_is_noted_once(warehouse: ModelledWarehouse) -> None:
-    """A publication is by key as long as the notes are few."""
-    assert warehouse.rows(
-        "select key_column, key_value, count(*) from operations.unpublished_keys"
-        " where model = 'fct_sales' group by key_column, key_value"
-    ) == [("order_id", "ord-3", 1)]
-
-
 @pytest.mark.parametrize(
     ("entity", "skipped", "fact"),
     [

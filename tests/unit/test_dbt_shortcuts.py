@@ -17,6 +17,7 @@ from dbt.compilation import Linker
 from dbt.context.configured import ConfiguredContext
 from dbt.context.macros import MacroNamespace, MacroNamespaceBuilder
 from dbt.context.manifest import ManifestContext
+from dbt.contracts.graph.nodes import InjectedCTE, ModelNode, SeedNode
 from dbt.events.types import LogModelResult, LogTestResult
 from dbt.node_types import NodeType
 from dbt.plugins.manager import PluginManager
@@ -28,6 +29,7 @@ from dbt_common.exceptions import CompilationError
 from google.protobuf.json_format import ParseDict
 
 from operations import dbt_shortcuts
+from operations.dbt_runner import _forget_compiled
 
 NODE = {
     "node_path": "marts/core/fct_sales.sql",
@@ -268,25 +270,12 @@ def test_packages_of_dbt_are_read_once_a_project_and_adapter(
     assert found("here") == "read 1"
 
 
-@pytest.mark.parametrize(
-    "sql",
-    [
-        "with a as (select 1) select * from a",
-        "-- One row a day.\n\n  -- Twice.\nWITH\n a as (select ';' as x) select * from a",
-        "-- with care\nselect 1",
-        "with recursive a as (select 1) select * from a",
-        "with  recursive a as (select 1) select * from a",
-        "with recursively as (select 1) select * from recursively",
-        "/* as of today */ with a as (select 1) select * from a",
-        "select 'with ' as word",
-        "without",
-    ],
-)
-def test_ephemeral_models_are_put_where_dbt_puts_them(sql: str) -> None:
-    of_dbt = module_from_spec(spec := spec_from_file_location("of_dbt", compilation.__file__))
-    spec.loader.exec_module(of_dbt)
-    ctes = [of_dbt.InjectedCTE(f"model.{name}", f" {name} as (\nselect 2)") for name in "bc"]
-    for number in range(3):
-        own = of_dbt.inject_ctes_into_sql(sql, ctes[:number])
-        assert compilation.inject_ctes_into_sql(sql, ctes[:number]) == own
-        assert (f"{'bc'[number - 1]} as (" in own) is (number > 0)
+def test_what_a_command_compiled_is_not_in_the_next() -> None:
+    """Of a manifest that is used again: dbt puts ephemeral models into a node only once."""
+    compiled = ModelNode.__new__(ModelNode)
+    compiled.extra_ctes = [InjectedCTE("model.warehouse.of_yesterday", "select 1")]
+    compiled.extra_ctes_injected, compiled._pre_injected_sql = True, "select 1"
+    seed = SeedNode.__new__(SeedNode)
+    _forget_compiled(SimpleNamespace(nodes={"a": compiled, "b": seed}))
+    assert (compiled.extra_ctes, compiled.extra_ctes_injected) == ([], False)
+    assert compiled._pre_injected_sql is None

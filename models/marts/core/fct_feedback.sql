@@ -3,8 +3,10 @@
     config(
         materialized='incremental',
         unique_key='feedback_id',
-        pre_hook="{{ note_touched_companies('feedback_id', ref('int_feedback__current')) }}",
-        post_hook="{{ note_landed_keys('feedback_id', ref('stg_support__feedback')) }}",
+        pre_hook=[
+            "{{ note_landed_keys('feedback_id', ref('stg_support__feedback')) }}",
+            "{{ note_touched_companies('feedback_id', ref('int_feedback__current')) }}",
+        ],
         indexes=indexed([['feedback_id'], ['company_id', 'created_at']])
     )
 }}

@@ -4,11 +4,11 @@
     config(
         materialized='incremental',
         unique_key='order_id',
-        pre_hook="{{ note_touched(touched_orders() ~ union_orders_of_moved_customers()) }}",
-        post_hook=[
-            "{{ delete_removed_items() }}",
+        pre_hook=[
             "{{ note_landed_keys('order_id', ref('stg_commerce__orders')) }}",
+            "{{ note_touched(touched_orders() ~ union_orders_of_moved_customers()) }}",
         ],
+        post_hook="{{ delete_removed_items() }}",
         indexes=indexed([['order_id'], ['customer_key'], ['date_key']])
     )
 }}

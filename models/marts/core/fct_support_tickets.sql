@@ -3,8 +3,10 @@
     config(
         materialized='incremental',
         unique_key='ticket_id',
-        pre_hook="{{ note_touched_companies('ticket_id', ref('int_tickets__current')) }}",
-        post_hook="{{ note_landed_keys('ticket_id', ref('stg_support__tickets')) }}",
+        pre_hook=[
+            "{{ note_landed_keys('ticket_id', ref('stg_support__tickets')) }}",
+            "{{ note_touched_companies('ticket_id', ref('int_tickets__current')) }}",
+        ],
         indexes=indexed([['ticket_id'], ['company_id']])
     )
 }}

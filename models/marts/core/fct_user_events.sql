@@ -3,7 +3,7 @@
     config(
         materialized='incremental',
         unique_key='event_id',
-        post_hook="{{ note_landed_keys('event_id', ref('stg_events__user_events')) }}",
+        pre_hook="{{ note_landed_keys('event_id', ref('stg_events__user_events')) }}",
         indexes=indexed([['event_id'], ['company_id'], ['date_key']])
     )
 }}

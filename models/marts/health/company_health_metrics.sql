@@ -3,8 +3,8 @@ with activity as (
     select * from {{ ref('int_companies__activity') }}
 ),
 
-points as (
-    select * from {{ ref('int_companies__points') }}
+components as (
+    select * from {{ ref('company_health_components') }}
 ),
 
 bands as (
@@ -19,7 +19,7 @@ scores as (
     select
         company_id,
         {{ round_half_up('least(greatest(sum(points), 0), 100)') }} as health_score
-    from points
+    from components
     group by company_id
 ),
 

@@ -1,6 +1,6 @@
 -- What: a company has one row for each component, and their points sum to its score.
 -- When it matters: the explanation of a score would not add up for those who read it.
--- How to resolve: see int_companies__points; a component in the seed needs a rule there.
+-- How to resolve: see company_health_components; a component in the seed needs a rule there.
 with components as (
     select count(*) as component_count from {{ ref('health_score_components') }}
 ),
