@@ -74,7 +74,7 @@ def sync(
     _run(Plan("sync", sources=names, full=full, wait_seconds=wait), as_json=as_json)
 
 
-@app.command(epilog="Example: warehouse build company_health_metrics+ --as-of 2026-01-31")
+@app.command(epilog="Example: warehouse build +company_health_metrics+ --as-of 2026-01-31")
 def build(
     selectors: Annotated[
         list[str] | None, typer.Argument(help="dbt selectors; everything by default.")
