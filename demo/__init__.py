@@ -6,9 +6,10 @@ tested and be measured with no account anywhere. The same seed, scale and as-of 
 
 from demo.changes import advance
 from demo.faults import Fault, Faults, FaultSpecError
+from demo.folder import DemoDataError
 from demo.generator import generate
 from demo.server import DemoServer, create_app
-from demo.store import SOURCE_OF, SOURCES, DemoDataError, Store
+from demo.store import SOURCE_OF, SOURCES, Store
 
 __all__ = [
     "SOURCES",

@@ -16,10 +16,11 @@ import msgspec
 from demo.api import DEFAULT_TOKEN
 from demo.changes import advance
 from demo.faults import FAULT_HELP, Faults, FaultSpecError
+from demo.folder import DemoDataError, stray_files
 from demo.generator import generate
 from demo.push import Stream
 from demo.server import DemoServer
-from demo.store import DemoDataError, Store
+from demo.store import SOURCE_OF, Store
 
 _EPILOG = f"""{FAULT_HELP}
 
@@ -53,6 +54,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             line: dict[str, Any] = {"base_urls": server.base_urls, "token": server.token}
             if stream is not None:
                 line["bootstrap_servers"] = stream.servers
+            if options.data is not None:
+                line["ignored"] = stray_files(options.data, SOURCE_OF)
             print(msgspec.json.encode(line).decode(), flush=True)
             stop.wait()
     except (DemoDataError, FaultSpecError, OSError, ValueError) as error:

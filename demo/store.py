@@ -6,15 +6,15 @@ a page costs one slice and one join. Repeating an upsert of the same id replaces
 
 from __future__ import annotations
 
-import gzip
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
+from demo.folder import DemoDataError, data_files, lines
 from demo.table import Page, Position, Table
 
 SOURCES: dict[str, tuple[str, ...]] = {
@@ -28,10 +28,6 @@ SOURCE_OF: dict[str, str] = {
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
-
-
-class DemoDataError(ValueError):
-    """Demo data cannot be served; the message is one line and names the place."""
 
 
 class _Head(msgspec.Struct):
@@ -65,19 +61,9 @@ class Store:
         cls, path: Path | str, source_of_entity: Mapping[str, str] = SOURCE_OF
     ) -> Store:
         """Read `<entities>.jsonl[.gz]`; entities without a file are empty, lines stay verbatim."""
-        folder = Path(path)
-        if not folder.is_dir():
-            raise DemoDataError(f"no such folder of demo data: {folder}")
         store = cls()
-        found = False
-        for entity, source in source_of_entity.items():
-            for file in (folder / f"{entity}.jsonl", folder / f"{entity}.jsonl.gz"):
-                if file.is_file():
-                    found = True
-                    store._load(file, source, entity)
-                    break
-        if not found:
-            raise DemoDataError(f"no <entities>.jsonl or <entities>.jsonl.gz file in {folder}")
+        for entity, file in data_files(Path(path), source_of_entity).items():
+            store._load(file, source_of_entity[entity], entity)
         return store
 
     def upsert(self, source: str, entity: str, record: Mapping[str, Any] | bytes) -> None:
@@ -160,12 +146,12 @@ class Store:
 
     def _load(self, file: Path, source: str, entity: str) -> None:
         table = self._table(source, entity)
-        for number, line in _lines(file):
+        for number, line in lines(file):
             try:
                 key, moment = _head(line)
-            except DemoDataError as error:
-                if not _is_json(line):
-                    raise DemoDataError(f"{file}, line {number}: {error}") from None
+            except DemoDataError:
+                if (reason := _no_json(line)) is not None:
+                    raise DemoDataError(f"{file}, line {number}: not JSON: {reason}") from None
                 # A bad record is the reader's to reject, as it would be with a real API.
                 table.put(None, line, 0, malformed=True)
                 continue
@@ -233,24 +219,13 @@ def _existed(raw: bytes, moment: int) -> bool:
     return created is not None and created.tzinfo is not None and to_microseconds(created) <= moment
 
 
-def _is_json(raw: bytes) -> bool:
+def _no_json(raw: bytes) -> str | None:
+    """Why this is no JSON; None when it is."""
     try:
         msgspec.json.decode(raw)
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        return False
-    return True
-
-
-def _lines(file: Path) -> Iterator[tuple[int, bytes]]:
-    number = 0
-    try:
-        with gzip.open(file) if file.suffix == ".gz" else file.open("rb") as stream:
-            for number, line in enumerate(stream, start=1):
-                stripped = line.rstrip(b"\r\n")
-                if stripped.strip():
-                    yield number, stripped
-    except (OSError, EOFError) as error:
-        raise DemoDataError(f"{file}, after line {number}: cannot be read: {error}") from None
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        return str(error)
+    return None
 
 
 def _with_updated_at(raw: bytes, microseconds: int) -> bytes:

@@ -19,6 +19,7 @@ from sqlalchemy import Engine, RowMapping, insert, select, update
 from ledger.tables import pipeline_runs, sync_log
 
 INTERRUPTED = "the process ended early"
+ENDED_BY_HAND = "ended by Ctrl-C or SIGTERM"
 current_run_id: ContextVar[str | None] = ContextVar("current_run_id", default=None)
 """The run that this thread is in, for whoever writes a log."""
 
@@ -78,6 +79,9 @@ def recorded_run(ledger: Engine, command: str, target: str) -> Iterator[str]:
     token = current_run_id.set(run_id)
     try:
         yield run_id
+    except KeyboardInterrupt:
+        _finish_run(ledger, run_id, "interrupted", ENDED_BY_HAND)
+        raise
     except BaseException as error:
         _finish_run(ledger, run_id, "failed", str(error) or type(error).__name__)
         raise

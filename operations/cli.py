@@ -1,19 +1,12 @@
-"""`warehouse`: the command line. Arguments ─▶ plan ─▶ cycle ─▶ tables or JSON, and an exit code.
-
-Exit codes: 0 all went well; 1 something failed, and the message says what and what to do.
-"""
+"""The commands of `warehouse`: arguments ─▶ plan ─▶ cycle ─▶ tables or JSON, and an exit code."""
 
 import json
-import sys
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 
-from ledger.errors import WarehouseError
 from ledger.settings import Settings, load_settings
 from operations import (
-    dashboard_command,
     dead_letter_commands,
     demo_journey,
     docs_command,
@@ -22,19 +15,18 @@ from operations import (
     init_home,
     maintenance,
     quality_report,
+    service_commands,
     status_report,
     summary,
     token_commands,
 )
+from operations.complaints import open_errors, print_error, print_warning
 from operations.cycle import CycleResult, Plan, chosen_sources, run_cycle
+from operations.dbt_runner import require_selection
 from operations.home import require_real_home
-from operations.logs import set_up_logs, set_up_logs_if_asked
 from operations.monitor.supervisor import watch_once
 from operations.options import JsonOption, WaitOption, moment
 from operations.progress import Reporter
-from operations.service.serve import consume
-from operations.service.serve import serve as serve_forever
-from operations.service.settings import configured_service
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -46,10 +38,13 @@ app = typer.Typer(
 
 app.add_typer(dead_letter_commands.app, name="dead-letters")
 app.add_typer(token_commands.app, name="tokens")
-app.command(epilog="Example: warehouse export health --account a42 --out health.csv")(
-    export_command.export
+app.command(epilog="Example: WEBHOOKS__CRM__SECRETS=whsec_... warehouse serve --port 8080")(
+    service_commands.serve
 )
-
+app.command(epilog="Example: STREAM__BOOTSTRAP_SERVERS=kafka:9092 warehouse stream")(
+    service_commands.stream
+)
+app.command(epilog="Example: warehouse dashboard --port 8501")(service_commands.dashboard)
 FullOption = Annotated[
     bool,
     typer.Option("--full", help="Ask for everything and mark records no longer served as deleted."),
@@ -85,6 +80,8 @@ def build(
     as_json: JsonOption = False,
 ) -> None:
     """Build and test the models on what has landed."""
+    if selectors:
+        require_selection(load_settings(), selectors)
     plan = Plan(
         "build",
         selectors=selectors or [],
@@ -212,46 +209,9 @@ def maintain(
         maintenance.show(summary.open_console(), report)
 
 
-@app.command(epilog="Example: WEBHOOKS__CRM__SECRETS=whsec_... warehouse serve --port 8080")
-def serve(
-    host: Annotated[str | None, typer.Option(help="Address; 127.0.0.1 by default.")] = None,
-    port: Annotated[
-        int | None, typer.Option(help="Port; 8080 by default, 0 takes a free one.", min=0)
-    ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Log JSON lines.")] = False,
-) -> None:
-    """Take webhooks in, read the stream, sync on schedule, and keep the marts up to date."""
-    settings = load_settings()
-    require_real_home(settings)
-    set_up_logs(as_json=as_json)
-    serve_forever(settings, configured_service(host, port))
-
-
-@app.command(epilog="Example: STREAM__BOOTSTRAP_SERVERS=kafka:9092 warehouse stream")
-def stream(
-    as_json: Annotated[bool, typer.Option("--json", help="Log JSON lines.")] = False,
-) -> None:
-    """Land the Kafka topic and keep the marts up to date; `serve` does this too."""
-    settings = load_settings()
-    require_real_home(settings)
-    set_up_logs(as_json=as_json)
-    consume(settings, configured_service())
-
-
-@app.command(epilog="Example: warehouse dashboard --port 8501")
-def dashboard(
-    port: Annotated[
-        int, typer.Option(help="Port on this machine.", min=1)
-    ] = dashboard_command.DEFAULT_PORT,
-    no_browser: Annotated[
-        bool, typer.Option("--no-browser", help="Only serve; open no browser.")
-    ] = False,
-) -> None:
-    """Look at company health, sales and the pipeline in the browser."""
-    settings = load_settings()
-    raise typer.Exit(
-        dashboard_command.serve_dashboard(settings, port, opens_browser=not no_browser)
-    )
+app.command(epilog="Example: warehouse export health --account a42 --out health.csv")(
+    export_command.export
+)
 
 
 @app.command(epilog="Example: warehouse docs --wait 600")
@@ -262,21 +222,6 @@ def docs(wait: WaitOption = 0, as_json: JsonOption = False) -> None:
         _print_json({"succeeded": True, "page": str(page)})
     else:
         typer.echo(f"Open {page}")
-
-
-def main() -> None:
-    """Entry of the command; a foreseeable error is one line, not a traceback."""
-    try:
-        set_up_logs_if_asked()
-        app()
-    except WarehouseError as error:
-        if "--json" in sys.argv:
-            _print_json({"succeeded": False, "errors": [str(error)]})
-        else:
-            summary.print_error(Console(stderr=True, markup=False, highlight=False), str(error))
-        sys.exit(1)
-    except KeyboardInterrupt:
-        sys.exit(130)
 
 
 def _run(plan: Plan, *, as_json: bool) -> None:
@@ -303,16 +248,12 @@ def _show(result: CycleResult, settings: Settings) -> None:
         summary.print_build(console, result.build)
     if result.publication is not None:
         summary.print_publication(console, result.publication)
-    errors = Console(stderr=True, markup=False, highlight=False)
+    errors = open_errors()
     for warning in result.warnings:
-        summary.print_warning(errors, warning)
+        print_warning(errors, warning)
     for error in result.errors:
-        summary.print_error(errors, error)
+        print_error(errors, error)
 
 
 def _print_json(value: dict[str, Any]) -> None:
     typer.echo(json.dumps(value, default=str))
-
-
-if __name__ == "__main__":
-    main()

@@ -1,9 +1,9 @@
-"""`warehouse dashboard`: Streamlit in a process of its own, on the published marts."""
+"""`warehouse dashboard`: the process becomes Streamlit, on the published marts."""
 
 import os
-import subprocess
 import sys
 from pathlib import Path
+from typing import NoReturn
 
 import serving.dashboard
 from ledger.settings import Settings
@@ -34,9 +34,9 @@ def address(port: int = DEFAULT_PORT) -> str:
     return f"http://127.0.0.1:{port}"
 
 
-def serve_dashboard(settings: Settings, port: int, *, opens_browser: bool) -> int:
-    """Serve it until it is interrupted; gives Streamlit's exit code."""
+def serve_dashboard(settings: Settings, port: int, *, opens_browser: bool) -> NoReturn:
+    """Serve it until the process is ended; nobody is left behind who holds the port."""
     environment = os.environ | {"WAREHOUSE_HOME": str(settings.home)}
-    return subprocess.run(
-        command_line(port, opens_browser=opens_browser), env=environment, check=False
-    ).returncode
+    sys.stdout.flush()
+    command = command_line(port, opens_browser=opens_browser)
+    os.execve(sys.executable, command, environment)  # noqa: S606 (no shell is wanted)

@@ -17,6 +17,7 @@ from ledger.errors import BuildError
 from ledger.runs import current_run_id
 from ledger.settings import Settings
 from loaders.duckdb_file import make_working_file
+from operations import interrupts
 
 if TYPE_CHECKING:
     from dbt.cli.main import dbtRunnerResult
@@ -122,8 +123,29 @@ def build(
         reason = str(outcome.exception or "no reason given").strip().splitlines()
         raise BuildError(f"dbt {command} did not start: {' '.join(reason[:3])}")
     if selectors and not results:
-        raise BuildError(f"nothing is called {' '.join(selectors)!r}; see `dbt ls` for the names")
+        raise _nothing_called(selectors)
     return _summary(results)
+
+
+def require_selection(settings: Settings, selectors: Sequence[str]) -> None:
+    """Look whether there is something to build, before a run is recorded.
+
+    Raises:
+        BuildError: nothing is called so, or a selector makes no sense.
+    """
+    types = ("model", "test", "unit_test", "seed", "snapshot")
+    only = [part for name in types for part in ("--resource-type", name)]
+    arguments = ["list", "--select", *selectors, *only]
+    outcome = invoke(settings, arguments, manifest=parse(settings))
+    if outcome.exception is not None:
+        reason = str(outcome.exception).strip().splitlines()
+        raise BuildError(f"dbt cannot select {' '.join(selectors)!r}: {' '.join(reason[:3])}")
+    if not outcome.result:
+        raise _nothing_called(selectors)
+
+
+def _nothing_called(selectors: Sequence[str]) -> BuildError:
+    return BuildError(f"nothing is called {' '.join(selectors)!r}; see `dbt ls` for the names")
 
 
 def parse(settings: Settings) -> Any:
@@ -172,7 +194,7 @@ def invoke(
         _forget_compiled(manifest)
     runner = dbtRunner(manifest=manifest, callbacks=callbacks)
     try:
-        return runner.invoke(
+        outcome = runner.invoke(
             [
                 "--log-level",
                 "none",
@@ -192,6 +214,10 @@ def invoke(
         )
     finally:
         end_command()
+    # dbt catches it, and may go on to stumble over what was not done.
+    if interrupts.received or isinstance(outcome.exception, KeyboardInterrupt):
+        raise KeyboardInterrupt
+    return outcome
 
 
 def _forget_compiled(manifest: Any) -> None:

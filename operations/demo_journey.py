@@ -23,6 +23,7 @@ from rich.console import Console
 from ledger.errors import SettingsError, SourceUnavailable
 from ledger.settings import Settings
 from operations import summary
+from operations.complaints import open_errors, print_error, print_warning
 from operations.cycle import CycleResult, Plan, run_cycle
 from operations.dashboard_command import address
 from operations.dbt_runner import PROJECT
@@ -53,6 +54,8 @@ def run_demo(
     results: list[CycleResult] = []
     with _api(data, scale, first_day) as api:
         _point_sources_at(api)
+        for name in api.get("ignored", ()):
+            print_warning(open_errors(), f"{name} is of no entity and is not read")
         for title, as_of in (("First day", first_day), ("Second day", second_day)):
             console.rule(f"{title}: sync and build", align="left")
             if results:
@@ -68,6 +71,7 @@ def run_demo(
         return {
             "succeeded": all(result.succeeded for result in results),
             "pushed": pushed,
+            "ignored": api.get("ignored", []),
             "database": _database(settings),
             "days": [result.as_json() for result in results],
             "daily_sales": summary.daily_sales(reader),
@@ -160,9 +164,9 @@ def _show_cycle(console: Console, result: CycleResult) -> None:
     if result.publication is not None:
         summary.print_publication(console, result.publication)
     for warning in result.warnings:
-        summary.print_warning(console, warning)
+        print_warning(console, warning)
     for error in result.errors:
-        summary.print_error(console, error)
+        print_error(console, error)
 
 
 def _show_marts(console: Console, settings: Settings, reader: Reader) -> None:
@@ -172,7 +176,7 @@ def _show_marts(console: Console, settings: Settings, reader: Reader) -> None:
     summary.print_daily_sales(console, reader)
     console.print("The database:", _database(settings), soft_wrap=True, highlight=False)
     console.print("Open it with:", _opener(settings), soft_wrap=True, highlight=False)
-    command = f"WAREHOUSE_HOME={settings.home} {sys.executable} -m operations.cli dashboard"
+    command = f"WAREHOUSE_HOME={settings.home} {sys.executable} -m operations dashboard"
     console.print("The dashboard, at", f"{address()}:", command, soft_wrap=True, highlight=False)
 
 

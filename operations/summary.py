@@ -70,16 +70,6 @@ def open_console(*, quiet: bool = False) -> Console:
     return Console(quiet=quiet, width=width, markup=False, highlight=False)
 
 
-def print_error(console: Console, error: str) -> None:
-    """One failure, on one line; what it quotes is never read as markup."""
-    console.print(Text.assemble(("failed: ", "red"), error), soft_wrap=True)
-
-
-def print_warning(console: Console, warning: str) -> None:
-    """One thing that is amiss and held nothing back."""
-    console.print(Text.assemble(("warning: ", "yellow"), warning), soft_wrap=True)
-
-
 def print_syncs(console: Console, result: CycleResult) -> None:
     """received = landed + duplicate + dead, for every entity."""
     table = Table(title="Synced", title_justify="left")

@@ -18,7 +18,8 @@ from typer.main import get_command
 from demo import DemoServer, generate
 from ledger.lock import run_lock
 from ledger.settings import Settings
-from operations.cli import app, main
+from operations.__main__ import main
+from operations.cli import app
 
 README = (Path(__file__).parents[2] / "README.md").read_text()
 AS_OF = datetime(2026, 1, 1, tzinfo=UTC)
@@ -78,6 +79,14 @@ def test_a_foreseeable_mistake_is_one_line(
     assert re.search(message, lines[0])
     answer = json.loads(warehouse(*arguments, "--json", **environment).stdout)
     assert answer["succeeded"] is False
+
+
+def test_a_name_that_nothing_has_is_no_run_that_failed(warehouse: Run) -> None:
+    for wrong in ("nosuch", "tag:", "source:crm.users", "1+x+"):
+        done = warehouse("build", wrong)
+        assert done.returncode == 1
+        assert done.stderr == f"failed: nothing is called {wrong!r}; see `dbt ls` for the names\n"
+    assert json.loads(warehouse("status", "--json").stdout)["runs"] == []
 
 
 def test_sync_reports_and_fails_in_json(

@@ -4,13 +4,11 @@ import json
 import os
 import re
 import shutil
-import signal
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -262,20 +260,20 @@ def test_it_serves_and_opens_a_browser_where_streamlit_never_ran(tmp_path: Path)
     (tmp_path / "home").mkdir()
     home = {"HOME": str(tmp_path / "home"), "WAREHOUSE_HOME": str(tmp_path)}
     process = subprocess.Popen(
-        [sys.executable, "-m", "operations.cli", "dashboard", "--port", str(port)],
+        [sys.executable, "-m", "operations", "dashboard", "--port", str(port)],
         env=os.environ | home | {"BROWSER": str(browser)},
         stdin=subprocess.DEVNULL,
-        start_new_session=True,
     )
     try:
         _wait_for(f"http://127.0.0.1:{port}/_stcore/health", process)
         _until(opened.exists)
         assert f"127.0.0.1:{port}" in opened.read_text()
     finally:
-        # As Ctrl-C does: the command and the Streamlit it started.
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGINT)
+        process.terminate()
         process.wait(timeout=10)
+    # Whoever ends the command has ended the page.
+    with socket.socket() as port_is_free:
+        assert port_is_free.connect_ex(("127.0.0.1", port)) != 0
 
 
 @pytest.mark.parametrize("page", PAGES)

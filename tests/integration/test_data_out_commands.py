@@ -9,7 +9,7 @@ import pytest
 from support.published import publish
 
 from ledger.settings import Settings
-from operations.cli import main
+from operations.__main__ import main
 
 ROWS: dict[str, Any] = {"core.dim_company": [("k1", "c1", "a1", "Acme", True, False)]}
 

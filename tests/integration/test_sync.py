@@ -377,9 +377,9 @@ def test_an_interrupted_sync_is_not_called_succeeded(warehouse: Warehouse, serve
 
     with pytest.raises(KeyboardInterrupt):
         warehouse.sync("commerce", progress=interrupt)
-    assert {row["status"] for row in warehouse.sync_log()} == {"failed"}
+    assert {row["status"] for row in warehouse.sync_log()} == {"interrupted"}
     with warehouse.ledger.connect() as connection:
-        assert connection.scalar(select(pipeline_runs.c.status)) == "failed"
+        assert connection.scalar(select(pipeline_runs.c.status)) == "interrupted"
     assert not warehouse.sync("commerce").errors
     assert_complete(warehouse, store, "orders")
 

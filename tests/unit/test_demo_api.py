@@ -17,6 +17,7 @@ import httpx
 import pytest
 
 from demo import SOURCE_OF, SOURCES, DemoDataError, DemoServer, Store
+from demo.folder import stray_files
 
 ROOT = Path(__file__).parents[2]
 REAL = ROOT.parent / "shared" / "real" / "online_retail"
@@ -176,11 +177,26 @@ def test_folder_keeps_bytes(tmp_path: Path) -> None:
     assert store.rows("crm", "accounts") == []
 
 
+def test_a_byte_order_mark_is_no_part_of_the_first_line(tmp_path: Path) -> None:
+    line = b'{"id":"1","updated_at":"2025-01-01T00:00:00Z"}'
+    (tmp_path / "orders.jsonl").write_bytes(b"\xef\xbb\xbf" + line + b"\r\n")
+    assert Store.from_folder(tmp_path).rows("commerce", "orders") == [line]
+
+
+def test_a_folder_whose_files_leave_a_doubt(tmp_path: Path) -> None:
+    for name in ("orders.jsonl", "order.jsonl", "users.jsonl.gz", "README.md"):
+        (tmp_path / name).touch()
+    assert stray_files(tmp_path, SOURCE_OF) == ["order.jsonl"]
+    (tmp_path / "users.jsonl").touch()
+    with pytest.raises(DemoDataError, match=r"has users\.jsonl and users\.jsonl\.gz; keep the one"):
+        Store.from_folder(tmp_path)
+
+
 @pytest.mark.parametrize("line", [b"nonsense", b'{"id": '])
 def test_folder_names_the_bad_line(tmp_path: Path, line: bytes) -> None:
     good = b'{"id":"1","updated_at":"2025-01-01T00:00:00Z"}'
     (tmp_path / "orders.jsonl").write_bytes(good + b"\n" + line + b"\n")
-    with pytest.raises(DemoDataError, match=r"orders\.jsonl, line 2: ") as caught:
+    with pytest.raises(DemoDataError, match=r"orders\.jsonl, line 2: not JSON: ") as caught:
         Store.from_folder(tmp_path)
     assert "\n" not in str(caught.value)
 

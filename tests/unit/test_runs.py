@@ -49,7 +49,7 @@ def test_a_run_that_fails_says_why(ledger: Engine) -> None:
     with pytest.raises(KeyboardInterrupt), recorded_run(ledger, "run", "local"):
         raise KeyboardInterrupt
     assert [(r["status"], r["error"]) for r in recent_runs(ledger)] == [
-        ("failed", "KeyboardInterrupt"),
+        ("interrupted", "ended by Ctrl-C or SIGTERM"),
         ("failed", "no way"),
     ]
 
