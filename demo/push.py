@@ -31,7 +31,8 @@ class Stream:
     def __init__(self) -> None:
         options = {"bootstrap.servers": "none:1", "test.mock.num.brokers": 1, "log_level": 0}
         self._producer = Producer(options)
-        brokers = self._producer.list_topics(timeout=10).brokers.values()
+        # The broker makes a topic that a producer asks for: consumers come before the messages.
+        brokers = self._producer.list_topics(TOPIC, timeout=10).brokers.values()
         self.servers = ",".join(f"{broker.host}:{broker.port}" for broker in brokers)
 
     def send(self, messages: list[bytes]) -> int:

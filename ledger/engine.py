@@ -33,9 +33,18 @@ def open_ledger(settings: Settings) -> Engine:
         _migrate(engine)
     except DBAPIError as error:
         place = settings.ledger_url.render_as_string(hide_password=True)
-        reason = str(error.orig).strip().splitlines()[0]
+        reason = _with_way_out(str(error.orig).strip().splitlines()[0])
         raise TargetError(f"cannot open the ledger at {place}: {reason}") from error
     return engine
+
+
+def _with_way_out(reason: str) -> str:
+    if not any(damage in reason for damage in ("not a database", "malformed")):
+        return reason
+    return (
+        f"{reason}; put a backup in its place, or move it away: the next run makes a new one, "
+        "without the tokens and the events that had not landed"
+    )
 
 
 def _create_engine(settings: Settings) -> Engine:

@@ -18,6 +18,8 @@ from loaders.postgres import Postgres
 
 RAW = "raw"
 ROWS_AT_ONCE = 10_000
+DAMAGES = ("Could not read enough bytes", "not a valid DuckDB database", "Corrupt", "checksum")
+"""What DuckDB says of a file that is not whole."""
 HELD = re.compile(r"Could not set lock on file .* \(PID (\d+)\)", re.DOTALL)
 """How DuckDB says that another process has the file."""
 
@@ -135,9 +137,17 @@ class Target:
                 f"the warehouse ({self._settings.warehouse_path}) is open in another program "
                 f"(pid {held.group(1)}); wait for it to end, or end it"
             )
-        place = self._settings.warehouse_path if self.name == "duckdb" else "PostgreSQL"
         reason = str(error).strip().splitlines()[0]
-        return TargetError(f"cannot read the warehouse ({place}): {reason}")
+        if self.name == "postgres":
+            return TargetError(f"cannot read the warehouse (PostgreSQL): {reason}")
+        place = self._settings.warehouse_path
+        way_out = ""
+        if any(damage in reason for damage in DAMAGES):
+            way_out = (
+                "; put a backup in its place, or move it away: the next `warehouse run` pulls "
+                "everything again, and what was pushed is gone"
+            )
+        return TargetError(f"cannot read the warehouse ({place}): {reason}{way_out}")
 
     def _fetch_duckdb(self, query: str, parameters: Sequence[Any]) -> list[tuple[Any, ...]]:
         with open_working_file(self._settings) as connection:

@@ -26,7 +26,7 @@ from ledger.settings import Settings
 from ledger.tables import model_runs
 from loaders.judged_letters import keep_letters
 from loaders.target import Target
-from operations.dbt_runner import BuildResult, NodeRun
+from operations.dbt_results import BuildResult, NodeRun
 from quality import ACCEPT_SHRUNK, SHRUNK, check, read_history
 from serving.publish import publish, refresh_operations, reject
 

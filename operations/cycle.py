@@ -30,7 +30,8 @@ from loaders.stream import LandedStream, StreamReader
 from loaders.sync import EntitySync, SourceSync
 from loaders.target import Target
 from operations.audit import audit_and_publish, check_and_record, fails_a_test, record_build
-from operations.dbt_runner import BuildResult, build
+from operations.dbt_results import BuildResult
+from operations.dbt_runner import build
 from operations.idle_tests import idle_tests
 from operations.progress import Reporter
 

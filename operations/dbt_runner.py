@@ -8,8 +8,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,12 +17,12 @@ from ledger.runs import current_run_id
 from ledger.settings import Settings
 from loaders.duckdb_file import make_working_file
 from operations import interrupts
+from operations.dbt_results import BuildResult, summarise
 
 if TYPE_CHECKING:
     from dbt.cli.main import dbtRunnerResult
 
 PROJECT = Path(__file__).parents[1]
-FAILED = ("error", "fail", "runtime error", "partial success")
 NODE_EVENTS = ("LogModelResult", "LogTestResult", "LogSeedResult", "LogSnapshotResult")
 NodeDone = Callable[[str, int, int], None]
 PROFILE_PARAMETERS = (
@@ -34,51 +33,6 @@ PROFILE_PARAMETERS = (
 """What `profiles.example.yml` reads from variables `WAREHOUSE_POSTGRES_…`."""
 manifests: dict[tuple[str, str], Any] = {}
 """What this process has parsed, by `manifest_key`."""
-
-
-@dataclass(frozen=True)
-class NodeRun:
-    """What became of one node."""
-
-    node: str
-    """dbt's unique id."""
-    name: str
-    resource_type: str
-    status: str
-    started_at: datetime
-    seconds: float
-    rows: int | None
-    message: str | None
-    table: str | None
-    """`schema.table` that the node makes, or tests."""
-    column: str | None
-    failing_count: int
-    query: str | None
-    """For a test: what gives the rows that fail."""
-
-    @property
-    def failed(self) -> bool:
-        """Whether the node is at fault; one that was skipped is not."""
-        return self.status in FAILED
-
-
-@dataclass
-class BuildResult:
-    """What dbt did: number of nodes by status, failures as (node, message), every node."""
-
-    counts: dict[str, int] = field(default_factory=dict)
-    failures: list[tuple[str, str]] = field(default_factory=list)
-    seconds: float = 0.0
-    nodes: list[NodeRun] = field(default_factory=list)
-
-    def as_json(self) -> dict[str, Any]:
-        """For `--json`."""
-        return {"counts": self.counts, "failures": self.failures, "seconds": self.seconds}
-
-    @property
-    def succeeded(self) -> bool:
-        """Whether nothing failed."""
-        return not self.failures
 
 
 def build(
@@ -124,7 +78,7 @@ def build(
         raise BuildError(f"dbt {command} did not start: {' '.join(reason[:3])}")
     if selectors and not results:
         raise _nothing_called(selectors)
-    return _summary(results)
+    return summarise(results)
 
 
 def require_selection(settings: Settings, selectors: Sequence[str]) -> None:
@@ -252,45 +206,3 @@ def _progress(node_done: NodeDone) -> Callable[[Any], None]:
             node_done(data.node_info.node_name, data.index, total)
 
     return on_event
-
-
-def _summary(results: Sequence[Any]) -> BuildResult:
-    summary = BuildResult()
-    for result in results:
-        run = _node_run(result)
-        summary.counts[run.status] = summary.counts.get(run.status, 0) + 1
-        summary.seconds += run.seconds
-        summary.nodes.append(run)
-        if run.failed:
-            summary.failures.append((run.node, run.message or "no message"))
-    return summary
-
-
-def _node_run(result: Any) -> NodeRun:
-    node = result.node
-    resource_type = str(node.resource_type)
-    rows = (result.adapter_response or {}).get("rows_affected")
-    started_at = next((step.started_at for step in result.timing if step.started_at), None)
-    query = getattr(node, "compiled_code", None) if resource_type == "test" else None
-    return NodeRun(
-        node=node.unique_id,
-        name=node.name,
-        resource_type=resource_type,
-        status=str(result.status),
-        started_at=(started_at or datetime.now(UTC)).replace(tzinfo=UTC),
-        seconds=result.execution_time or 0.0,
-        rows=rows if isinstance(rows, int) and rows >= 0 else None,
-        message=" ".join(result.message.split()) if result.message else None,
-        table=_table(node),
-        column=getattr(node, "column_name", None),
-        failing_count=result.failures or 0,
-        query=query,
-    )
-
-
-def _table(node: Any) -> str | None:
-    """Where the node writes, or the model that a test is attached to, as `schema.table`."""
-    if str(node.resource_type) in ("test", "unit_test"):
-        attached = getattr(node, "attached_node", None)
-        return attached.split(".")[2] if attached else None
-    return f"{node.schema}.{node.alias}" if getattr(node, "schema", None) else None

@@ -9,19 +9,18 @@ from ledger.lock import run_lock
 from ledger.runs import recorded_run
 from ledger.settings import Settings
 from loaders.reference import sync_reference
+from loaders.sources import SOURCES
 from operations.dbt_runner import build
 from operations.progress import Reporter
 
-CONFIG = """# Settings of the sources. By environment: SOURCES__CRM__BASE_URL and so on.
-[sources.crm]
-# base_url = "https://crm.example.com/api"
 
-[sources.commerce]
-# base_url = "https://shop.example.com/api"
+def _each_source(setting: str) -> str:
+    """A section of TOML for every source, with `{name}` in its setting filled in."""
+    return "\n".join(f"[sources.{name}]\n{setting.format(name=name)}\n" for name in SOURCES)
 
-[sources.support]
-# base_url = "https://support.example.com/api"
 
+CONFIG = f"""# Settings of the sources. By environment: SOURCES__CRM__BASE_URL and so on.
+{_each_source('# base_url = "https://{name}.example.com/api"')}
 # What `warehouse serve` does by itself; cron expressions in UTC, "" for never.
 [serve.schedules]
 # crm = "*/15 * * * *"
@@ -32,16 +31,8 @@ CONFIG = """# Settings of the sources. By environment: SOURCES__CRM__BASE_URL an
 # bootstrap_servers = "kafka:9092"
 # topic = "user-events"
 """
-SECRETS = """# Never commit this file. Environment: SOURCES__CRM__API_TOKEN and so on.
-[sources.crm]
-# api_token = ""
-
-[sources.commerce]
-# api_token = ""
-
-[sources.support]
-# api_token = ""
-
+SECRETS = f"""# Never commit this file. Environment: SOURCES__CRM__API_TOKEN and so on.
+{_each_source('# api_token = ""')}
 # A source may push once it has a secret.
 [webhooks.crm]
 # secrets = ["whsec_..."]

@@ -14,7 +14,7 @@ from ledger.engine import open_ledger
 from ledger.publications import Publication
 from ledger.settings import Settings
 from operations.cycle import CycleResult
-from operations.dbt_runner import BuildResult
+from operations.dbt_results import BuildResult
 from serving.reader import Reader
 
 AT_RISK = """

@@ -314,3 +314,17 @@ def test_who_is_touched_is_counted_and_scored_as_by_a_full_refresh(
     counted: Counted, case: Callable[[Counted], None]
 ) -> None:
     case(counted)
+
+
+def test_a_day_that_was_not_counted_is_not_scored(counted: Counted) -> None:
+    counted.build()
+    scored = "select distinct calculated_at from health.company_health_metrics"
+    before = counted.warehouse.rows(scored)
+    next_day = counted.as_of + 24 * HOUR
+    outcome = counted.warehouse.try_dbt("build", "int_companies__activity+", as_of=next_day)
+    status = {result.node.name: result.status for result in outcome.result.results}
+    assert status["counts_are_of_the_day_of_the_score"] == "fail"
+    assert {status[name] for name in status if name.startswith("company_health_")} == {"skipped"}
+    assert counted.warehouse.rows(scored) == before
+    counted.build()
+    assert counted.warehouse.rows(scored) != before
