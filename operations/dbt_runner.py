@@ -130,7 +130,7 @@ def invoke(
     node_done: NodeDone | None = None,
     manifest: Any = None,
 ) -> "dbtRunnerResult":
-    """Run a dbt command quietly; its log is in `<home>/logs`. A `manifest` spares parsing."""
+    """Run a dbt command quietly; its log is `<home>/logs/dbt.log`. A `manifest` spares parsing."""
     from dbt.cli.main import dbtRunner
 
     from operations.dbt_shortcuts import end_command, take_shortcuts
@@ -152,6 +152,9 @@ def invoke(
             [
                 "--log-level",
                 "none",
+                "--log-level-file",
+                "info",
+                "--no-use-colors-file",
                 "--log-path",
                 str(settings.home / "logs"),
                 *written,
@@ -186,7 +189,7 @@ def _environment(settings: Settings) -> dict[str, str]:
     values = {
         "WAREHOUSE_HOME": str(settings.home),
         "DBT_SEND_ANONYMOUS_USAGE_STATS": "false",
-        # dbt writes what is named so into every line of its log.
+        # dbt writes what is named so into every line of its log (with DBT_LOG_FORMAT_FILE=json).
         "DBT_ENV_CUSTOM_ENV_RUN_ID": current_run_id.get() or "",
     }
     if settings.postgres_url is not None:

@@ -7,11 +7,12 @@ and only with the versions of dbt that they were compared with.
 
 import sys
 from collections.abc import Callable, Mapping
+from copy import deepcopy
 from datetime import UTC, datetime
 from functools import cache
 from importlib.metadata import version
 from threading import get_ident
-from types import CodeType
+from types import CodeType, NoneType, SimpleNamespace
 from typing import Any
 
 import jinja2
@@ -19,23 +20,28 @@ import parsedatetime
 from dbt.adapters.base.impl import DEFAULT_BASE_BEHAVIOR_FLAGS
 from dbt.adapters.postgres.connections import PostgresConnectionManager
 from dbt.cli import requires
-from dbt.clients.jinja import MacroGenerator
 from dbt.compilation import Linker
 from dbt.config.runtime import RuntimeConfig
-from dbt.context.configured import ConfiguredContext
-from dbt.context.macro_resolver import TestMacroNamespace
-from dbt.context.macros import MacroNamespace, MacroNamespaceBuilder
+from dbt.context.macros import MacroNamespaceBuilder
 from dbt.context.manifest import ManifestContext
 from dbt.context.providers import generate_runtime_macro_context
 from dbt.plugins.manager import PluginManager
 from dbt_common import behavior_flags
-from dbt_common.clients.jinja import MacroFuzzEnvironment, NativeSandboxEnvironment
+from dbt_common.clients.jinja import (
+    MacroFuzzEnvironment,
+    MacroFuzzTemplate,
+    NativeSandboxEnvironment,
+    NativeSandboxTemplate,
+)
 from dbt_common.events import base_types, event_manager
+from dbt_common.events.event_manager import EventManager
 from dbt_common.invocation import get_invocation_id
+from dbt_common.utils import dict as dicts
 from google.protobuf.json_format import ParseDict
 from google.protobuf.message import Message
 
 from operations.dbt_connections import close_connections, keep_connection, open_connection
+from operations.dbt_macros import build_namespace, context_dict, namespace_of
 
 installed = cache(version)
 COMPARED_WITH = {
@@ -50,6 +56,8 @@ compiled: dict[tuple[Any, ...], CodeType] = {}
 """Code of templates by environment and text: hooks, models and tests are the same in each build."""
 contexts: dict[tuple[Any, ...], dict[str, Any]] = {}
 """Contexts of macros, of one command: they hold its project, variables and moment."""
+PLAIN = frozenset((str, int, float, bool, NoneType))
+"""Types whose values nobody can change."""
 packages: dict[tuple[str, str], dict[str, RuntimeConfig]] = {}
 """Those that come with dbt, by project and adapter."""
 acyclic: set[frozenset[tuple[str, str]]] = set()
@@ -99,46 +107,28 @@ def event_message(event: base_types.BaseEvent, level: base_types.EventLevel | No
     return getattr(event.PROTO_TYPES_MODULE, f"{name}Msg")(info=info, data=event.pb_msg)
 
 
-def _init_generator(
-    self: MacroGenerator, macro: Any, context: Any = None, node: Any = None, stack: Any = None
+def fire_event(
+    self: EventManager,
+    event: base_types.BaseEvent,
+    level: base_types.EventLevel | None = None,
+    node: Any = None,
+    force_warn_or_error_handling: bool = False,
+    fire: Callable[..., None] = EventManager.fire_event,
 ) -> None:
-    """`MacroGenerator.__init__`, of which every context makes six hundred, in one call."""
-    self.macro, self.context, self.node, self.stack = macro, context, node, stack
+    """The same for what anybody hears; callbacks, as every log, do without `debug` if nobody asks.
+
+    These are nine of ten events, and each is put into words for whoever may be listening.
+    """
+    debug = base_types.EventLevel.DEBUG
+    if (level or event.level_tag()) != debug or any(log.level == debug for log in self.loggers):
+        fire(self, event, level, node, force_warn_or_error_handling)
 
 
-def build_namespace(
-    self: MacroNamespaceBuilder, macros_by_package: dict[str, Any], ctx: dict[str, Any]
-) -> MacroNamespace:
-    """The same, package by package: within one, a name is there once."""
-    for package, macros in macros_by_package.items():
-        own = {
-            name: MacroGenerator(macro, ctx, self.node, self.thread_ctx)
-            for name, macro in macros.items()
-        }
-        if package in self.internal_package_names:
-            self.internal_packages[package] = own
-            continue
-        self.packages[package] = own
-        if package == self.search_package:
-            self.locals = own
-        elif package == self.root_package:
-            self.globals = own
-    internal: dict[str, MacroGenerator] = {}
-    for package in reversed(self.internal_package_names_order):
-        internal.update(self.internal_packages.get(package, {}))
-    return MacroNamespace(self.globals, self.locals, internal, self.packages)
-
-
-def context_dict(self: ManifestContext) -> dict[str, Any]:
-    """The same; macros are found in one go, and not searched for one by one."""
-    context: dict[str, Any] = ConfiguredContext.to_dict(self)
-    if isinstance(self.namespace, TestMacroNamespace):
-        context.update(self.namespace.local_namespace)
-        context.update(self.namespace.project_namespace)
-    else:
-        for found in reversed(list(self.namespace._search_order())):
-            context.update(found)
-    return context
+def deep_copy(value: Any) -> Any:
+    """`deepcopy` of what a relation is made of; plain values need no copy."""
+    if type(value) is dict:
+        return {key: deep_copy(inner) for key, inner in value.items()}
+    return value if type(value) in PLAIN else deepcopy(value)
 
 
 def macro_context(macro: Any, config: Any, resolver: Any, package: str | None) -> dict[str, Any]:
@@ -206,8 +196,12 @@ SHORTCUTS: tuple[tuple[Any, str, Any], ...] = (
     (NativeSandboxEnvironment, "compile", compile_once),
     (base_types, "ParseDict", message_of),
     (event_manager, "msg_from_base_event", event_message),
-    (MacroGenerator, "__init__", _init_generator),
+    (EventManager, "fire_event", fire_event),
+    (dicts, "copy", SimpleNamespace(deepcopy=deep_copy)),
     (MacroNamespaceBuilder, "build_namespace", build_namespace),
+    (ManifestContext, "_build_namespace", namespace_of),
+    # This one would copy all of a context; the other has it looked up.
+    (NativeSandboxTemplate, "new_context", MacroFuzzTemplate.new_context),
     (ManifestContext, "to_dict", context_dict),
     (Linker, "get_graph_summary", graph_summary),
     (Linker, "find_cycles", find_cycles),

@@ -6,6 +6,7 @@ A PostgreSQL that does not start is an error: nothing is skipped.
 import gc
 import os
 import shutil
+import signal
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
@@ -27,6 +28,7 @@ from support.template import MakeTemplate, Template, execute, new_database
 
 from demo import DemoServer
 from ledger.settings import Settings
+from operations import interrupts
 
 FOREIGN = ("WAREHOUSE_", "SOURCES__", "WEBHOOKS__", "STREAM__", "SERVE__")
 LONG_MODULES = ("test_real_sales.py", "test_ways_in.py", "test_stream.py")
@@ -83,6 +85,16 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in list(os.environ):
         if name not in SPARING and (name.startswith(FOREIGN) or name.lower().endswith("_proxy")):
             monkeypatch.delenv(name)
+
+
+@pytest.fixture(autouse=True)
+def own_signals(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Signals as they were: the command line handles them for a process of its own."""
+    monkeypatch.setattr(interrupts, "received", [])
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    yield
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
 
 
 @pytest.fixture(scope="session")

@@ -3,6 +3,7 @@
 import json
 
 import pytest
+from dbt.adapters.sql import SQLAdapter
 
 from ledger.settings import Settings
 from loaders.target import Target
@@ -66,3 +67,16 @@ def test_raw_gains_what_it_lacks(built_settings: Settings) -> None:
     assert len(target.fetch(RAW_COLUMNS)) < len(before) - 2
     assert build(built_settings, ("country_aliases",), command="seed").succeeded
     assert target.fetch(RAW_COLUMNS) == before
+
+
+def test_schemas_that_are_there_are_not_created_anew(
+    built_settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    created: list[str] = []
+    monkeypatch.setattr(
+        SQLAdapter, "create_schema", lambda _, relation: created.append(relation.schema)
+    )
+    assert build(
+        built_settings, ["stg_crm__users", "company_health_metrics"], command="run"
+    ).succeeded
+    assert created == []

@@ -12,11 +12,8 @@ import pytest
 from agate import Table
 from dbt import compilation
 from dbt.cli import requires
-from dbt.clients.jinja import MacroStack, get_rendered
+from dbt.clients.jinja import get_rendered
 from dbt.compilation import Linker
-from dbt.context.configured import ConfiguredContext
-from dbt.context.macros import MacroNamespace, MacroNamespaceBuilder
-from dbt.context.manifest import ManifestContext
 from dbt.contracts.graph.nodes import InjectedCTE, ModelNode, SeedNode
 from dbt.events.types import LogModelResult, LogTestResult
 from dbt.node_types import NodeType
@@ -24,8 +21,9 @@ from dbt.plugins.manager import PluginManager
 from dbt_common.behavior_flags import BehaviorFlagRendered
 from dbt_common.clients.jinja import get_environment
 from dbt_common.events import base_types, event_manager
-from dbt_common.events.types import Note
+from dbt_common.events.types import Note, RetryExternalCall
 from dbt_common.exceptions import CompilationError
+from dbt_common.utils import dict as dicts
 from google.protobuf.json_format import ParseDict
 
 from operations import dbt_shortcuts
@@ -85,6 +83,37 @@ def test_values_that_are_no_message_are_refused_as_before() -> None:
         LogModelResult(index="third")
 
 
+def test_debug_is_said_only_where_somebody_listens() -> None:
+    def heard(level: str, event: Any) -> list[str]:
+        lines: list[str] = []
+        manager = event_manager.EventManager()
+        log = SimpleNamespace(
+            level=base_types.EventLevel(level),
+            filter=lambda _: True,
+            write_line=lambda message: lines.append(message.info.name),
+        )
+        manager.loggers.append(log)
+        manager.callbacks.append(lambda message: lines.append(f"called {message.info.name}"))
+        manager.fire_event(event)
+        return lines
+
+    quiet = RetryExternalCall(attempt=1, max=2)
+    assert quiet.level_tag() == base_types.EventLevel.DEBUG
+    assert heard("info", quiet) == []
+    assert heard("debug", quiet) == ["RetryExternalCall", "called RetryExternalCall"]
+    assert heard("info", Note(msg="said")) == ["Note", "called Note"]
+
+
+def test_what_is_merged_is_copied() -> None:
+    inner = {"list": [1, {"a": 2}], "set": {3}, "none": None}
+    first, second = {"kept": inner, "database": True}, {"kept": {"more": 1}, "database": False}
+    merged = dicts.deep_merge(first, second)
+    assert merged == {"kept": inner | {"more": 1}, "database": False}
+    assert merged["kept"]["list"] is not inner["list"]
+    assert merged["kept"]["set"] is not inner["set"]
+    assert "more" not in inner
+
+
 def test_a_template_is_compiled_once_and_means_the_same() -> None:
     text = "{% if wanted %}{{ number + 1 }}{% else %}none{% endif %}"
     assert get_rendered(text, {"wanted": True, "number": 1}) == "2"
@@ -105,55 +134,6 @@ def test_an_environment_of_its_own_kind_reads_a_template_anew() -> None:
         environment.from_string(text).render({"missing": 1})
     captured = get_rendered("{{ config_of.x }}", {}, capture_macros=True)
     assert captured is not None
-
-
-def _macros() -> dict[str, dict[str, Any]]:
-    names = {
-        "warehouse": ("ours", "shared"),
-        "helpers": ("theirs", "shared"),
-        "dbt": ("shared", "built_in", "of_adapter"),
-        "dbt_duckdb": ("of_adapter",),
-    }
-    return {
-        package: {name: SimpleNamespace(name=name, package_name=package) for name in own}
-        for package, own in names.items()
-    }
-
-
-def _builder(search: str) -> MacroNamespaceBuilder:
-    return MacroNamespaceBuilder("warehouse", search, MacroStack(), ["dbt_duckdb", "dbt"], None)
-
-
-def _found(namespace: MacroNamespace) -> dict[str, Any]:
-    """Macros by name, and those of packages by the package's name."""
-    found: dict[str, Any] = {}
-    for name, member in namespace.items():
-        if isinstance(member, dict):
-            found[name] = {key: one.macro for key, one in member.items()}
-        else:
-            found[name] = member.macro
-    return found
-
-
-@pytest.mark.parametrize("search", ["warehouse", "helpers", "dbt"])
-def test_a_name_means_the_same_macro(search: str) -> None:
-    macros, context = _macros(), {"a": 1}
-    own = _builder(search)
-    for package in macros.values():
-        own.add_macros(package.values(), context)
-    internal = own.internal_packages["dbt"] | own.internal_packages["dbt_duckdb"]
-    expected = MacroNamespace(own.globals, own.locals, internal, own.packages)
-    namespace = _builder(search).build_namespace(macros, context)
-    assert _found(namespace) == _found(expected)
-    assert namespace.get_from_package("dbt", "of_adapter").macro.package_name == "dbt_duckdb"
-    assert namespace["ours"].context is context
-
-
-def test_a_context_holds_what_its_namespace_finds(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ConfiguredContext, "to_dict", lambda self: {"var": "v", "shared": "before"})
-    context = object.__new__(ManifestContext)
-    context.namespace = _builder("helpers").build_namespace(_macros(), {})
-    assert context.to_dict() == {"var": "v"} | dict(context.namespace)
 
 
 def test_a_date_is_still_a_date() -> None:
