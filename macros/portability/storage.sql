@@ -17,7 +17,8 @@
 
 {#-
     Ends a model: writes rows in the order of a column, so that engines which keep the least and greatest
-    value of each block pass over blocks without a touched key. Elsewhere there is an index.
+    value of each block pass over blocks without a touched key, or outside of a window of time. Elsewhere
+    there is an index.
 -#}
 {% macro clustered_by(column) -%}
     {{ return(adapter.dispatch('clustered_by', 'warehouse')(column)) }}

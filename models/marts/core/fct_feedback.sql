@@ -32,3 +32,4 @@ final as (
 )
 
 select * from final
+{{ clustered_by('created_at') }}
