@@ -5,7 +5,7 @@ for thirty of them: to wrap all takes a tenth of the time, and gives the garbage
 to go through.
 """
 
-from collections.abc import Callable, ItemsView, Iterator, KeysView, Mapping, ValuesView
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from dbt.clients.jinja import MacroGenerator
@@ -15,16 +15,21 @@ from dbt.context.macros import MacroNamespace, MacroNamespaceBuilder
 from dbt.context.manifest import ManifestContext
 
 
-class Macros(dict[str, Any]):
+class Macros(Mapping[str, Any]):
     """Macros by name as dbt's namespaces hold them: `known` ones, wrapped by `wrap` and kept."""
 
     def __init__(self, known: Mapping[str, Any], wrap: Callable[[Any], Any]) -> None:
-        super().__init__()
         self.known, self.wrap = known, wrap
+        self.wrapped: dict[str, Any] = {}
 
-    def __missing__(self, name: str) -> Any:
-        found = self[name] = self.wrap(self.known[name])
-        return found
+    def __getitem__(self, name: str) -> Any:
+        if name not in self.wrapped:
+            self.wrapped[name] = self.wrap(self.known[name])
+        return self.wrapped[name]
+
+    def __setitem__(self, name: str, macro: Any) -> None:
+        """Put another in the place of a known one, as dbt's unit tests do."""
+        self.wrapped[name] = macro
 
     def __contains__(self, name: object) -> bool:
         return name in self.known
@@ -34,22 +39,6 @@ class Macros(dict[str, Any]):
 
     def __len__(self) -> int:
         return len(self.known)
-
-    def get(self, name: str, default: Any = None) -> Any:
-        """The macro, or `default`."""
-        return self[name] if name in self.known else default
-
-    def keys(self) -> KeysView[str]:  # type: ignore[override]
-        """Names of all."""
-        return KeysView(self)
-
-    def items(self) -> ItemsView[str, Any]:  # type: ignore[override]
-        """All of them, wrapped."""
-        return ItemsView(self)
-
-    def values(self) -> ValuesView[Any]:  # type: ignore[override]
-        """All of them, wrapped."""
-        return ValuesView(self)
 
 
 class MacroContext(dict[str, Any]):
@@ -93,7 +82,7 @@ def build_namespace(
         return MacroGenerator(macro, ctx, self.node, self.thread_ctx)
 
     for package, macros in macros_by_package.items():
-        own = Macros(macros, wrap)
+        own: Any = Macros(macros, wrap)
         if package in self.internal_package_names:
             self.internal_packages[package] = own
             continue
@@ -102,10 +91,11 @@ def build_namespace(
             self.locals = own
         elif package == self.root_package:
             self.globals = own
-    internal: dict[str, Any] = {}
+    known: dict[str, Any] = {}
     for package in reversed(self.internal_package_names_order):
-        internal.update(macros_by_package.get(package, {}))
-    return MacroNamespace(self.globals, self.locals, Macros(internal, wrap), self.packages)
+        known.update(macros_by_package.get(package, {}))
+    internal: Any = Macros(known, wrap)
+    return MacroNamespace(self.globals, self.locals, internal, self.packages)
 
 
 def namespace_of(

@@ -1,5 +1,6 @@
 """Macros that are wrapped when asked for are those that dbt finds."""
 
+from collections.abc import Mapping
 from types import SimpleNamespace
 from typing import Any
 
@@ -39,7 +40,7 @@ def _found(namespace: MacroNamespace) -> dict[str, Any]:
     """Macros by name, and those of packages by the package's name."""
     found: dict[str, Any] = {}
     for name, member in namespace.items():
-        if isinstance(member, dict):
+        if isinstance(member, Mapping):
             found[name] = {key: one.macro for key, one in member.items()}
         else:
             found[name] = member.macro
@@ -63,7 +64,7 @@ def test_a_name_means_the_same_macro(search: str) -> None:
 def test_packages_are_mappings_of_what_is_asked_for() -> None:
     namespace = _builder("warehouse").build_namespace(_macros(), {})
     package = namespace["dbt"]
-    assert dict.__len__(package) == 0
+    assert package.wrapped == {}
     assert sorted(package) == sorted(package.keys()) == ["built_in", "of_adapter", "shared"]
     assert len(package) == len(package.values()) == 3
     assert package["built_in"] is package.get("built_in")
@@ -71,6 +72,8 @@ def test_packages_are_mappings_of_what_is_asked_for() -> None:
     assert "ours" not in package
     with pytest.raises(KeyError, match="ours"):
         package["ours"]
+    package["shared"] = "a unit test's own"
+    assert package["shared"] == "a unit test's own"
 
 
 def test_a_context_holds_what_its_namespace_finds(monkeypatch: pytest.MonkeyPatch) -> None:
