@@ -79,15 +79,27 @@ def recorded_run(ledger: Engine, command: str, target: str) -> Iterator[str]:
     token = current_run_id.set(run_id)
     try:
         yield run_id
-    except KeyboardInterrupt:
-        _finish_run(ledger, run_id, "interrupted", ENDED_BY_HAND)
-        raise
     except BaseException as error:
-        _finish_run(ledger, run_id, "failed", str(error) or type(error).__name__)
+        reason = reason_of(error)
+        _finish_run(ledger, run_id, status_of(reason), reason)
         raise
     finally:
         current_run_id.reset(token)
-    _finish_run(ledger, run_id, "succeeded", None)
+    _finish_run(ledger, run_id, status_of(None), None)
+
+
+def reason_of(error: BaseException) -> str:
+    """Why work ended, for its row."""
+    if isinstance(error, KeyboardInterrupt):
+        return ENDED_BY_HAND
+    return str(error) or type(error).__name__
+
+
+def status_of(reason: str | None) -> str:
+    """Of work that ended, for this reason or well; who ends it by hand has seen nothing fail."""
+    if reason == ENDED_BY_HAND:
+        return "interrupted"
+    return "failed" if reason else "succeeded"
 
 
 def _finish_run(ledger: Engine, run_id: str, status: str, error: str | None) -> None:

@@ -18,7 +18,7 @@ from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaException, Message,
 from sqlalchemy import Engine
 
 from ledger.errors import SettingsError
-from ledger.runs import SyncCounts, finish_sync, now, start_sync
+from ledger.runs import SyncCounts, finish_sync, now, reason_of, start_sync, status_of
 from ledger.settings import Settings
 from ledger.stream import Position, record_positions
 from loaders.arrow import TableBuilder, arrow_schema, dead_letter_table
@@ -141,13 +141,12 @@ class StreamReader:
                 self._land(self._messages, offsets, run_id, result)
             error = None
         except BaseException as failure:
-            error, result.counts = str(failure) or type(failure).__name__, SyncCounts()
+            error, result.counts = reason_of(failure), SyncCounts()
             self._read_again()
             raise
         finally:
             key = (run_id, USER_EVENTS.source, USER_EVENTS.name)
-            status = "failed" if error else "succeeded"
-            finish_sync(self._ledger, key, status, result.counts, error=error)
+            finish_sync(self._ledger, key, status_of(error), result.counts, error=error)
         self._restarted.clear()
         self._messages = []
         self._commit()

@@ -17,7 +17,7 @@ from sqlalchemy import Engine
 
 from ledger.breakers import LedgerBreakerStorage
 from ledger.errors import BalanceError, SourceError, SourceUnavailable
-from ledger.runs import ENDED_BY_HAND, SyncCounts, finish_sync, now, start_sync
+from ledger.runs import SyncCounts, finish_sync, now, reason_of, start_sync, status_of
 from ledger.settings import Settings
 from loaders.arrow import arrow_schema
 from loaders.client import ApiClient
@@ -55,10 +55,8 @@ class EntitySync:
 
     @property
     def status(self) -> str:
-        """succeeded or failed."""
-        if self.error == ENDED_BY_HAND:
-            return "interrupted"
-        return "failed" if self.error else "succeeded"
+        """succeeded, failed or interrupted."""
+        return status_of(self.error)
 
 
 class SourceSync:
@@ -89,8 +87,7 @@ class SourceSync:
                 self._run_passes(progress)
         except BaseException as error:
             for sync in self._syncs:
-                reason = ENDED_BY_HAND if isinstance(error, KeyboardInterrupt) else str(error)
-                sync.error = sync.error or reason or type(error).__name__
+                sync.error = sync.error or reason_of(error)
                 sync.cursor_after = sync.cursor_before
             raise
         finally:

@@ -54,7 +54,8 @@ def run_demo(
     results: list[CycleResult] = []
     with _api(data, scale, first_day) as api:
         _point_sources_at(api)
-        for name in api.get("ignored", ()):
+        ignored: list[str] = api.get("ignored", [])
+        for name in ignored:
             print_warning(open_errors(), f"{name} is of no entity and is not read")
         for title, as_of in (("First day", first_day), ("Second day", second_day)):
             console.rule(f"{title}: sync and build", align="left")
@@ -71,7 +72,7 @@ def run_demo(
         return {
             "succeeded": all(result.succeeded for result in results),
             "pushed": pushed,
-            "ignored": api.get("ignored", []),
+            "ignored": ignored,
             "database": _database(settings),
             "days": [result.as_json() for result in results],
             "daily_sales": summary.daily_sales(reader),

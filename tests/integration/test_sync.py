@@ -388,7 +388,8 @@ def test_a_file_that_is_no_database_is_named(tmp_path: Path, serve: Serve) -> No
     serve(orders(1))
     warehouse = Warehouse(Settings(tmp_path))
     warehouse.settings.warehouse_path.write_bytes(b"no database")
-    with pytest.raises(TargetError, match=r"cannot read the warehouse .*\.duckdb.*put a backup"):
+    message = r"cannot read the warehouse .*warehouse\.duckdb.*; put a backup in its place"
+    with pytest.raises(TargetError, match=message):
         warehouse.sync("commerce")
 
 

@@ -81,5 +81,6 @@ def test_sqlite_survives_a_power_cut(tmp_path: Path) -> None:
 
 def test_a_ledger_that_cannot_be_opened_is_named(tmp_path: Path) -> None:
     (tmp_path / "ledger.sqlite").write_bytes(b"no database, but long enough to be read as one" * 9)
-    with pytest.raises(TargetError, match=r"ledger at sqlite:.*\.sqlite: .*; put a backup in"):
+    message = r"cannot open the ledger at sqlite:.*ledger\.sqlite: .*; put a backup in its place"
+    with pytest.raises(TargetError, match=message):
         open_ledger(Settings(tmp_path))
