@@ -30,17 +30,10 @@
     values ('{{ this.identifier }}', null)
     {%- elif not flags.EMPTY -%}
     {%- set query -%}
-    with claimed_rows as (
-        select
-            {{ key }},
-            company_id
-        from {{ claimed_rows }}
-    )
-
-    select company_id from claimed_rows
+    select company_id from {{ claimed_rows }}
     union
     select company_id from {{ this }}
-    where {{ is_among(key, 'claimed_rows', key) }}
+    where {{ is_found_by(key, 'select ' ~ key ~ ' from ' ~ claimed_rows) }}
     {%- endset -%}
     {{ temporary_table_sql(touched(), query) }};
     {{ forget_touched_companies_sql(this.identifier) }};

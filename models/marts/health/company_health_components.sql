@@ -56,7 +56,7 @@ scored as (
 
 final as (
     select
-        {{ hash_key(['company_id', 'component']) }} as company_health_component_key,
+        company_id || ':' || component as company_health_component_key,
         company_id,
         component,
         raw_value,
