@@ -1,6 +1,5 @@
 """The one place of the loaders that knows the destination: DuckDB file or PostgreSQL."""
 
-import re
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from typing import Any, Literal
@@ -11,17 +10,13 @@ import duckdb
 import psycopg2
 from dlt.destinations.impl.duckdb.configuration import DuckDbCredentials
 
-from ledger.errors import TargetError
 from ledger.settings import Settings
+from ledger.unreadable import unreadable
 from loaders.duckdb_file import open_working_file
 from loaders.postgres import Postgres
 
 RAW = "raw"
 ROWS_AT_ONCE = 10_000
-DAMAGES = ("Could not read enough bytes", "not a valid DuckDB database", "Corrupt", "checksum")
-"""What DuckDB says of a file that is not whole."""
-HELD = re.compile(r"Could not set lock on file .* \(PID (\d+)\)", re.DOTALL)
-"""How DuckDB says that another process has the file."""
 
 
 class Target:
@@ -63,7 +58,7 @@ class Target:
         except (duckdb.CatalogException, psycopg2.errors.UndefinedTable):
             return []
         except (duckdb.Error, psycopg2.Error) as error:
-            raise self._unreadable(error) from error
+            raise unreadable(self._settings, error) from error
 
     def execute(self, *statements: str) -> None:
         """Run statements and commit them together.
@@ -84,7 +79,7 @@ class Target:
                 for statement in statements:
                     cursor.execute(statement)
         except (duckdb.Error, psycopg2.Error) as error:
-            raise self._unreadable(error) from error
+            raise unreadable(self._settings, error) from error
 
     def stream(self, query: str) -> Iterator[tuple[Any, ...]]:
         """Rows of a query that may give very many.
@@ -104,7 +99,7 @@ class Target:
                 cursor.execute(query)
                 yield from cursor
         except (duckdb.Error, psycopg2.Error) as error:
-            raise self._unreadable(error) from error
+            raise unreadable(self._settings, error) from error
 
     @contextmanager
     def held(self) -> Iterator[None]:
@@ -119,7 +114,7 @@ class Target:
         try:
             self._held = open_working_file(self._settings)
         except duckdb.Error as error:
-            raise self._unreadable(error) from error
+            raise unreadable(self._settings, error) from error
         try:
             yield
         finally:
@@ -130,24 +125,6 @@ class Target:
         if self._held is not None:
             self._held.close()
             self._held = None
-
-    def _unreadable(self, error: Exception) -> TargetError:
-        if held := HELD.search(str(error)):
-            return TargetError(
-                f"the warehouse ({self._settings.warehouse_path}) is open in another program "
-                f"(pid {held.group(1)}); wait for it to end, or end it"
-            )
-        reason = str(error).strip().splitlines()[0]
-        if self.name == "postgres":
-            return TargetError(f"cannot read the warehouse (PostgreSQL): {reason}")
-        place = self._settings.warehouse_path
-        way_out = ""
-        if any(damage in reason for damage in DAMAGES):
-            way_out = (
-                "; put a backup in its place, or move it away: the next `warehouse run` pulls "
-                "everything again, and what was pushed is gone"
-            )
-        return TargetError(f"cannot read the warehouse ({place}): {reason}{way_out}")
 
     def _fetch_duckdb(self, query: str, parameters: Sequence[Any]) -> list[tuple[Any, ...]]:
         with open_working_file(self._settings) as connection:

@@ -31,6 +31,7 @@ from sqlalchemy.pool import StaticPool
 
 from ledger.errors import TargetError
 from ledger.settings import Settings
+from ledger.unreadable import unreadable
 from quality import dialect, shortcuts
 
 MARTS = ("core", "health", "sales")
@@ -96,8 +97,7 @@ class Session:
                 with self._engine.connect() as connection:
                     self.tables = _tables(connection, self.settings)
             except SQLAlchemyError as error:
-                reason = str(getattr(error, "orig", error)).strip().splitlines()[0]
-                raise TargetError(f"cannot read the warehouse: {reason}") from error
+                raise unreadable(self.settings, getattr(error, "orig", error)) from error
             yield
         finally:
             self._engine.dispose()

@@ -280,9 +280,11 @@ def test_a_database_without_any_table_is_green_and_a_missing_file_an_error(
         assert check(settings, suite, as_of=AS_OF).outcomes == []
     if settings.postgres_url is None:
         settings.warehouse_path.write_bytes(b"no database")
+        message = r"cannot read the warehouse .*warehouse\.duckdb.*; put a backup in its place"
     else:
         settings = replace(settings, postgres_url=settings.postgres_url.set(database="no_such"))
-    with pytest.raises(TargetError, match="cannot read the warehouse"):
+        message = r"cannot read the warehouse \(PostgreSQL\): .*no_such"
+    with pytest.raises(TargetError, match=message):
         check(settings, "raw", as_of=AS_OF)
 
 
