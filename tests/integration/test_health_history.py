@@ -85,7 +85,7 @@ def test_the_first_score_and_reasons_of_a_day_stay(kept: Kept) -> None:
     assert sorted(kept.scores[0])[1][:4] == ("talking", DAY, 73, "healthy")
     first = [found for found in kept.components[0] if found[0] == "talking"]
     assert {(component, points, reason) for _, component, _, points, reason, _ in first} == {
-        ("sentiment", Decimal(40), "average sentiment 100 of 1 feedback in 90 days"),
+        ("sentiment", Decimal(40), "average sentiment 100 from 1 feedback in 90 days"),
         ("engagement", Decimal(3), "1 feedback in 90 days"),
         ("support", Decimal(20), "0 urgent tickets in 30 days"),
         ("recency", Decimal(10), "1 feedback in 7 days"),

@@ -67,9 +67,10 @@ final as (
                 then 'no feedback' || window_text || ': counted as ' || value_text
             when component = 'sentiment'
                 then
-                    'average sentiment ' || value_text || ' of '
+                    'average sentiment ' || value_text || ' from '
                     || cast(scored_event_count as text) || ' feedback' || window_text
             when component = 'engagement' then value_text || ' feedback' || window_text
+            when component = 'support' and raw_value = 1 then '1 urgent ticket' || window_text
             when component = 'support' then value_text || ' urgent tickets' || window_text
             when component = 'recency' then value_text || ' feedback' || window_text
         end as reason,
