@@ -27,7 +27,7 @@ FUTURE = "timestamp '2099-01-01'"
 
 def bare_scans(settings: Settings) -> list[str]:
     """What one pass over a table tells."""
-    core, health, sales = (settings.working_schema(name) for name in ("core", "health", "sales"))
+    core, health = (settings.working_schema(name) for name in ("core", "health"))
 
     def in_future(column: str) -> str:
         return f"sum(case when {column} > {FUTURE} then 1 else 0 end)"
@@ -45,7 +45,6 @@ def bare_scans(settings: Settings) -> list[str]:
         f" from {core}.dim_customer",
         f"select count(*) from {core}.dim_company",
         f"select count(*) from {core}.dim_product",
-        f"select count(*), {in_future('sales_date')} from {sales}.daily_sales",
         "select sum(case when health_score between 0 and 100 then 0 else 1 end),"
         f" avg(health_score), count(distinct health_score) from {health}.company_health_metrics",
     ]

@@ -16,6 +16,7 @@ from support.spoiling import (
     FORMER_DAYS,
     HISTORY,
     MARTS,
+    ONE_TIME_AHEAD,
     MESS,
     RAW,
     SCHEMA_CHANGES,
@@ -104,6 +105,13 @@ def test_each_rule_on_marts_fails_for_its_reason(warehouse: GoodWarehouse, rule:
         result = check(warehouse.settings, "marts", as_of=AS_OF, tables={table})
     assert failed(result).keys() == {rule}, failed(result)
     assert result.failures[0].status == "failed"
+
+
+def test_one_date_ahead_holds_nobody_up(warehouse: GoodWarehouse) -> None:
+    with warehouse.spoiled(ONE_TIME_AHEAD):
+        tables = {table for table, _ in ONE_TIME_AHEAD}
+        result = check(warehouse.settings, "marts", as_of=AS_OF, tables=tables)
+    assert failed(result) == {}
 
 
 def test_equal_scores_are_right_before_anybody_said_anything(warehouse: GoodWarehouse) -> None:
@@ -197,6 +205,21 @@ def test_little_data_is_not_judged_by_rates(warehouse: GoodWarehouse) -> None:
     assert any("too few" in (outcome.observed or "") for outcome in marts.outcomes)
 
 
+@pytest.mark.parametrize(
+    ("before", "kept", "is_good"), [(29, 1, True), (29, 0, False), (30, 28, True), (30, 27, False)]
+)
+def test_little_data_may_shrink_but_not_vanish(
+    warehouse: GoodWarehouse, before: int, kept: int, is_good: bool
+) -> None:
+    table = "core.dim_product"
+    rows = f"select product_key from {table} order by product_key limit {kept}"
+    shrink = (table, f"delete from {table} where product_key not in ({rows})")
+    history = History(published_rows={table: before})
+    with warehouse.spoiled([shrink]):
+        result = check(warehouse.settings, "marts", as_of=AS_OF, tables={table}, history=history)
+    assert (failed(result) == {}) == is_good
+
+
 def test_a_mart_that_vanished_is_an_error_and_one_never_built_is_not(
     warehouse: GoodWarehouse,
 ) -> None:
@@ -222,7 +245,7 @@ def test_a_rule_that_cannot_be_evaluated_is_an_error_beside_verdicts(
     finally:
         warehouse.execute("alter table core.fct_feedback rename column made_at to created_at")
     by_rule = {outcome.rule: outcome for outcome in result.outcomes}
-    broken = by_rule.pop("fct_feedback__created_at_is_not_in_the_future")
+    broken = by_rule.pop("fct_feedback__created_at_is_mostly_past")
     assert broken.status == "error"
     assert "created_at" in str(broken.observed)
     assert {outcome.status for outcome in by_rule.values()} == {"passed"}
