@@ -15,6 +15,8 @@ from typing import Annotated, Any, Literal
 from msgspec import Meta, Struct
 
 MONEY_PRECISION, MONEY_SCALE = 18, 6
+MOST_WORTH = 10**15
+"""Of an item: its price by its quantity. The marts hold the sum of ten million such items."""
 
 Id = Annotated[str, Meta(min_length=1, max_length=256)]
 Time = Annotated[datetime, Meta(tz=True)]
@@ -145,6 +147,12 @@ class Order(Contract, kw_only=True, frozen=True):
     def __post_init__(self) -> None:
         if len({item.id for item in self.items}) != len(self.items):
             raise ValueError("Expected item ids unique within the order - at `$.items`")
+        for place, item in enumerate(self.items):
+            if abs(item.quantity * float(item.unit_price)) > MOST_WORTH:
+                raise ValueError(
+                    f"Expected a price that is worth at most {MOST_WORTH} by its quantity of "
+                    f"{item.quantity} - at `$.items[{place}].unit_price`"
+                )
 
 
 class Ticket(Contract, kw_only=True, frozen=True):

@@ -6,6 +6,7 @@ what was sent is dropped here: records out = records in.
 """
 
 import base64
+import json
 import re
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -20,6 +21,7 @@ from loaders.contracts import Contract, Entity
 from loaders.garbage import search_paused
 
 NUL = b"\\u0000"
+HALF_A_CHARACTER = re.compile("[\ud800-\udfff]")
 ESCAPED_NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
 
 SHORT_TIME = re.compile(
@@ -158,6 +160,8 @@ class RecordDecoder:
         record_id = value.get("id") if isinstance(value, dict) else _id_of(raw)
         name = f"{self._entity.name} {record_id!r}" if record_id else f"{self._entity.name} ?"
         reason, _, path = str(error).partition(" - at `$")
+        if value is None and _has_half_a_character(raw):
+            reason = "Expected whole characters, got half of a surrogate pair (\\ud800 to \\udfff)"
         if "matching regex" in reason:
             reason = "Expected decimal text such as `-12.50`"
         path = path.rstrip("`").lstrip(".")
@@ -181,6 +185,20 @@ def _id_of(raw: bytes) -> str | None:
     try:
         return _HEAD.decode(raw).id
     except (msgspec.MsgspecError, ValueError, RecursionError):
+        value = _loosely(raw)
+    found = value.get("id") if isinstance(value, dict) else None
+    return found if isinstance(found, str) and not HALF_A_CHARACTER.search(found) else None
+
+
+def _has_half_a_character(raw: bytes) -> bool:
+    return bool(HALF_A_CHARACTER.search(json.dumps(_loosely(raw), ensure_ascii=False)))
+
+
+def _loosely(raw: bytes) -> Any:
+    """As the standard library reads it: halves of characters, and integers of any length."""
+    try:
+        return json.loads(raw, parse_int=str)
+    except (ValueError, RecursionError):
         return None
 
 

@@ -32,14 +32,15 @@ companies as (
     {{ companies_to_count(ref('dim_company'), touched_only) }}
 ),
 
--- A ticket is counted once it is opened, and its resolution once it is resolved.
+-- A ticket is counted once it is opened, and its resolution once it is resolved: a resolution
+-- before the opening (sources write year 2 or 1970 for none) took no time that could be averaged.
 tickets as (
     select
         tickets.company_id,
         tickets.opened_at <= {{ as_of() }} as is_opened,
         tickets.priority = 'urgent' as is_urgent,
         case
-            when tickets.opened_at <= {{ as_of() }} and tickets.resolved_at <= {{ as_of() }}
+            when tickets.resolved_at between tickets.opened_at and {{ as_of() }}
                 then {{ microseconds_between('tickets.opened_at', 'tickets.resolved_at') }}
         end as resolution_microseconds,
         case

@@ -13,7 +13,7 @@ import great_expectations.expectations as gxe
 from ledger.versions import newest_first
 from quality.contract import RawContract, raw_contracts
 from quality.rules import FailingRows, Rule, Scope
-from quality.suites.formats import ID
+from quality.suites.formats import ID, one_of_as_entered
 from quality.suites.raw_columns import (
     CLOSED_SETS,
     CUSTOMERS,
@@ -181,8 +181,8 @@ def _value_sets(contract: RawContract, scope: Scope) -> Iterator[Rule]:
         yield _on_newest_day(name, contract, column, expectation)
     mostly = scope.thresholds["known_value_min_ratio"]
     for column, known in KNOWN_VALUES.get(contract.table, {}).items():
-        expectation = gxe.ExpectColumnValuesToBeInSet(
-            column=column, value_set=list(known), mostly=mostly
+        expectation = gxe.ExpectColumnValuesToMatchRegex(
+            column=column, regex=one_of_as_entered(known), mostly=mostly
         )
         name = f"{_short(contract)}__{column}_is_mostly_known"
         yield _on_newest_day(name, contract, column, expectation, scope.minimum_rows)

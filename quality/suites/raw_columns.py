@@ -2,14 +2,14 @@
 
 from collections.abc import Mapping, Sequence
 
-from quality.suites.formats import CURRENCY, EMAIL_AS_ENTERED
+from quality.suites.formats import CURRENCY_AS_ENTERED, EMAIL_AS_ENTERED
 
 CUSTOMERS = "raw.commerce__customers"
 FORMATS: Mapping[str, Mapping[str, tuple[str, str]]] = {
     "raw.crm__users": {"email": (EMAIL_AS_ENTERED, "valid_email_min_ratio")},
     CUSTOMERS: {"email_address": (EMAIL_AS_ENTERED, "valid_email_min_ratio")},
-    "raw.commerce__orders": {"currency": (CURRENCY, "valid_format_min_ratio")},
-    "raw.events__user_events": {"currency": (CURRENCY, "valid_format_min_ratio")},
+    "raw.commerce__orders": {"currency": (CURRENCY_AS_ENTERED, "valid_format_min_ratio")},
+    "raw.events__user_events": {"currency": (CURRENCY_AS_ENTERED, "valid_format_min_ratio")},
 }
 CLOSED_SETS: Mapping[str, Mapping[str, Sequence[str]]] = {
     CUSTOMERS: {"segment": ("enterprise", "smb", "consumer")},

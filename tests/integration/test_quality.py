@@ -13,11 +13,12 @@ import pytest
 from sqlalchemy import Connection, insert
 from support.good_data import AS_OF, GoodWarehouse
 from support.spoiling import (
+    AS_ENTERED,
     FORMER_DAYS,
     HISTORY,
     MARTS,
-    ONE_TIME_AHEAD,
     MESS,
+    ONE_TIME_AHEAD,
     RAW,
     SCHEMA_CHANGES,
     UNKNOWN,
@@ -105,6 +106,13 @@ def test_each_rule_on_marts_fails_for_its_reason(warehouse: GoodWarehouse, rule:
         result = check(warehouse.settings, "marts", as_of=AS_OF, tables={table})
     assert failed(result).keys() == {rule}, failed(result)
     assert result.failures[0].status == "failed"
+
+
+def test_what_staging_cleans_is_no_fault(warehouse: GoodWarehouse) -> None:
+    with warehouse.spoiled(AS_ENTERED):
+        tables = {table for table, _ in AS_ENTERED}
+        result = check(warehouse.settings, "raw", as_of=AS_OF, tables=tables)
+    assert failed(result) == {}
 
 
 def test_one_date_ahead_holds_nobody_up(warehouse: GoodWarehouse) -> None:

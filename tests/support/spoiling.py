@@ -34,6 +34,12 @@ CUSTOMERS, USERS = "raw.commerce__customers", "raw.crm__users"
 TICKETS, FEEDBACK = "raw.support__tickets", "raw.support__feedback"
 EVENTS = "raw.events__user_events"
 TABLES = [contract.table for contract in raw_contracts()]
+AS_ENTERED = [
+    _update(ORDERS, "currency = ' eur' || chr(10), status = 'CANCELED '", SOME),
+    _update(EVENTS, "currency = 'Eur'", SOME),
+    _update(TICKETS, "status = chr(9) || 'Open'", SOME),
+]
+"""What staging cleans: no rule fails."""
 
 
 def _short(table: str) -> str:
@@ -57,7 +63,7 @@ RAW: dict[str, Spoiling] = {
     "commerce__customers__email_address_has_its_form": _update(
         CUSTOMERS, "email_address = id || '@'", MOST
     ),
-    "commerce__orders__currency_has_its_form": _update(ORDERS, "currency = 'eur'", SOME),
+    "commerce__orders__currency_has_its_form": _update(ORDERS, "currency = 'EU'", SOME),
     "events__user_events__currency_has_its_form": _update(EVENTS, "currency = 'Euro'", SOME),
     "commerce__customers__segment_is_one_of_the_contract": _update(CUSTOMERS, "segment = 'whale'"),
     "support__tickets__priority_is_one_of_the_contract": _update(TICKETS, "priority = 'asap'"),

@@ -92,12 +92,18 @@ BREACHES = [
     (item(unit_price="1e3"), "unit_price: Expected decimal text"),
     (item(unit_price="0.1234567"), "unit_price: Expected decimal text"),
     (item(unit_price="1234567890123"), "unit_price: Expected decimal text"),
+    (
+        item(quantity=-100000, unit_price="10000000001"),
+        "items[0].unit_price: Expected a price that is worth at most 1000000000000000 by its"
+        ' quantity of -100000; value "10000000001"',
+    ),
     (item(unit_price="\u0661\u0662"), "unit_price: Expected decimal text"),
     (item(product_id=None), "items[0].product_id: Expected `str`, got `null`; value null"),
     (encode(status="a\0b"), "orders 'o1': Expected text without the character NUL"),
     (encode(unknown="a\0b"), "orders 'o1': Expected text without the character NUL"),
-    (encode(status="\ud800"), "orders ?: "),
-    (encode(unknown="\ud800"), "orders ?: "),
+    (encode(status="\ud800"), "orders 'o1': Expected whole characters, got half of a"),
+    (encode(unknown={"\udfff": 1}), "orders 'o1': Expected whole characters, got half of a"),
+    (encode(id="\ud800"), "orders ?: Expected whole characters, got half of a"),
     (encode(status="~").replace(b"~", b"\xff"), "orders 'o1': 'utf-8' codec can't decode"),
     (encode(unknown="~").replace(b"~", b"\xff"), "orders 'o1': 'utf-8' codec can't decode"),
     (encode(id="~").replace(b"~", b"\xff"), "orders ?: 'utf-8' codec can't decode"),
@@ -132,6 +138,10 @@ def test_iso_8601_may_leave_out_seconds_and_minutes_of_the_offset(text: str) -> 
 def test_a_time_without_offset_or_minutes_stays_a_breach_as_it_was_sent(text: str) -> None:
     (letter,) = decode(encode(updated_at=text)).dead
     assert letter.error.endswith(f'value "{text}"')
+
+
+def test_an_item_may_be_worth_what_the_marts_can_sum() -> None:
+    assert decode(item(quantity=-100_000, unit_price="10000000000")).dead == []
 
 
 @pytest.mark.parametrize(("raw", "says"), BREACHES, ids=[says for _, says in BREACHES])
