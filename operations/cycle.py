@@ -15,7 +15,7 @@ from sqlalchemy import Engine
 from ledger.engine import open_ledger
 from ledger.errors import BuildError, SettingsError, SourceError, TargetError
 from ledger.lock import run_lock
-from ledger.publications import Publication
+from ledger.publications import Publication, current_publication
 from ledger.runs import now, recorded_run
 from ledger.settings import Settings
 from loaders.accounts import recover_figures
@@ -31,7 +31,7 @@ from loaders.sync import EntitySync, SourceSync
 from loaders.target import Target
 from operations.audit import audit_and_publish, check_and_record, fails_a_test, record_build
 from operations.dbt_results import BuildResult
-from operations.dbt_runner import build
+from operations.dbt_runner import build, has_every_model
 from operations.idle_tests import idle_tests
 from operations.progress import Reporter
 
@@ -241,7 +241,8 @@ def _publish(settings: Settings, ledger: Engine, plan: Plan, result: CycleResult
         result.errors.append(str(error))
         return
     if reason is not None:
-        result.errors.append(f"not published: {reason}; readers keep the version before")
+        shown = "keep the version before" if current_publication(ledger) else "see nothing yet"
+        result.errors.append(f"not published: {reason}; readers {shown}")
         log.error("not published: %s", reason)
     elif result.publication is not None:
         log.info("published version %d", result.publication.version)
@@ -277,6 +278,9 @@ def _build(
     if plan.news is not None:
         exclude = (*exclude, "config.materialized:view", *idle)
     try:
+        tests = "empty" if plan.news is not None else "eager"
+        if plan.news is None and selectors and not has_every_model(settings):
+            tests = "buildable"
         with reporter.building() as node_done:
             result.build = build(
                 settings,
@@ -285,7 +289,7 @@ def _build(
                 full_refresh=plan.full_refresh,
                 as_of=plan.as_of,
                 only_changes=only_changes,
-                only_named_tests=plan.news is not None,
+                indirect_selection=tests,
                 node_done=node_done,
             )
     except BuildError as error:

@@ -1,11 +1,14 @@
 """What became of the nodes of a build: dbt's results ─▶ counts, failures, and each node."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
 FAILED = ("error", "fail", "runtime error", "partial success")
+NOT_THERE = re.compile(r"Table with name \S+ does not exist|relation \S+ does not exist")
+"""How DuckDB and PostgreSQL say that a table is missing."""
 
 
 @dataclass(frozen=True)
@@ -69,6 +72,8 @@ def summarise(results: Sequence[Any]) -> BuildResult:
 def _failure(run: NodeRun, node: Any) -> str:
     """What dbt says of it; a test's file says what it means and what to do."""
     message = run.message or "no message"
+    if run.resource_type == "model" and NOT_THERE.search(message):
+        return f"{message}; what it reads was never built? `warehouse build +{run.name}`"
     return f"{message}; see {node.original_file_path}" if run.resource_type == "test" else message
 
 

@@ -16,6 +16,7 @@ from ledger.errors import BuildError
 from ledger.runs import current_run_id
 from ledger.settings import Settings
 from loaders.duckdb_file import make_working_file
+from loaders.target import Target
 from operations import interrupts
 from operations.dbt_results import BuildResult, summarise
 
@@ -43,29 +44,28 @@ def build(
     full_refresh: bool = False,
     as_of: datetime | None = None,
     only_changes: bool = False,
-    only_named_tests: bool = False,
+    indirect_selection: str = "eager",
     node_done: NodeDone | None = None,
     command: str = "build",
 ) -> BuildResult:
     """`dbt build` (or another command) of the selected nodes; failed nodes are in the result.
 
-    With `only_changes` tests look at the rows that readers do not see yet. With `only_named_tests`
-    a test is in or out by its own name or place: leaving out a model keeps the tests that read it.
+    With `only_changes` tests look at the rows that readers do not see yet. `indirect_selection` is
+    dbt's: which tests come with a model. With `empty` a test is in or out by its own name or place:
+    leaving out a model keeps the tests that read it.
 
     Raises:
         BuildError: dbt could not start: a selector, a model or the database is at fault.
         TargetError: the warehouse's file is not there and cannot be made.
     """
     make_working_file(settings)
-    arguments = [command]
+    arguments = [command, "--indirect-selection", indirect_selection]
     if selectors:
         arguments += ["--select", *selectors]
     if exclude:
         arguments += ["--exclude", *exclude]
     if full_refresh:
         arguments.append("--full-refresh")
-    if only_named_tests:
-        arguments += ["--indirect-selection", "empty"]
     variables: dict[str, Any] = {"only_changes": True} if only_changes else {}
     if as_of is not None:
         variables["as_of"] = as_of.isoformat()
@@ -79,6 +79,19 @@ def build(
     if selectors and not results:
         raise _nothing_called(selectors)
     return summarise(results)
+
+
+def has_every_model(settings: Settings) -> bool:
+    """Whether all models were built once: tests of one may read others.
+
+    Raises:
+        BuildError: the project cannot be parsed.
+        TargetError: the warehouse cannot be opened.
+    """
+    query = "select table_schema, table_name from information_schema.tables"
+    found = set(Target(settings).fetch(query))
+    models = (node for node in parse(settings).nodes.values() if node.resource_type == "model")
+    return all((model.schema, model.alias) in found for model in models)
 
 
 def require_selection(settings: Settings, selectors: Sequence[str]) -> None:
