@@ -20,9 +20,10 @@ from playwright.sync_api import Browser, Request, sync_playwright
 from benchmarks.measure import figure, quick
 from benchmarks.raw_rows import warehouse_with_feedback
 from ledger.settings import Settings
-from operations.cycle import Plan, run_cycle
+from operations.cycle import run_cycle
 from operations.dashboard_command import command_line
 from operations.dbt_runner import build
+from operations.plan import Plan
 from operations.progress import Reporter
 from serving.dashboard.queries import COMPANIES, frame, moves, trend
 from serving.reader import open_published

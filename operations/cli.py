@@ -21,11 +21,12 @@ from operations import (
     token_commands,
 )
 from operations.complaints import open_errors, print_error, print_warning
-from operations.cycle import CycleResult, Plan, chosen_sources, run_cycle
+from operations.cycle import chosen_sources, run_cycle
 from operations.dbt_runner import require_selection
 from operations.home import require_real_home
 from operations.monitor.supervisor import watch_once
 from operations.options import JsonOption, WaitOption, moment
+from operations.plan import CycleResult, Plan
 from operations.progress import Reporter
 
 app = typer.Typer(

@@ -22,8 +22,9 @@ from loaders.dead_letters import breach_of, register_landed, replay_letter
 from loaders.judged_letters import close_replaced
 from loaders.target import Target
 from operations import summary
-from operations.cycle import Plan, run_cycle
+from operations.cycle import run_cycle
 from operations.options import JsonOption, WaitOption, moment
+from operations.plan import Plan
 from operations.progress import Reporter
 
 app = typer.Typer(

@@ -24,10 +24,11 @@ from ledger.errors import SettingsError, SourceUnavailable
 from ledger.settings import Settings
 from operations import summary
 from operations.complaints import open_errors, print_error, print_warning
-from operations.cycle import CycleResult, Plan, run_cycle
+from operations.cycle import run_cycle
 from operations.dashboard_command import address
 from operations.dbt_runner import PROJECT
 from operations.home import prepare_demo_home
+from operations.plan import CycleResult, Plan
 from operations.progress import Reporter
 from operations.service.serve import Service
 from operations.service.settings import ServiceSettings

@@ -13,8 +13,8 @@ from ledger.dead_letters import LetterFilter, find
 from ledger.engine import open_ledger
 from ledger.publications import Publication
 from ledger.settings import Settings
-from operations.cycle import CycleResult
 from operations.dbt_results import BuildResult
+from operations.plan import CycleResult
 from serving.reader import Reader
 
 AT_RISK = """

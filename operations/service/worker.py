@@ -26,9 +26,10 @@ from loaders.sources import SOURCES
 from loaders.sources.base import configured
 from loaders.stream import StreamReader
 from loaders.target import Target
-from operations.cycle import CycleResult, Plan, run_cycle
+from operations.cycle import run_cycle
 from operations.maintenance import maintain
 from operations.monitor.supervisor import Supervisor, show_health
+from operations.plan import CycleResult, Plan
 from operations.progress import Reporter
 from operations.service.schedule import Schedule
 from operations.service.settings import ServiceSettings

@@ -28,7 +28,8 @@ from ledger.engine import open_ledger
 from ledger.errors import TargetError
 from ledger.runs import now
 from ledger.settings import Settings
-from operations.cycle import Plan, run_cycle
+from operations.cycle import run_cycle
+from operations.plan import Plan
 from operations.progress import Reporter
 from serving.reader import open_published
 

@@ -16,8 +16,8 @@ from demo import DemoServer, Store
 from ledger.publications import Publication, record_publication
 from ledger.runs import now
 from ledger.tables import circuit_breakers
-from operations.cycle import Plan
 from operations.monitor.supervisor import Supervisor
+from operations.plan import Plan
 from serving.reader import open_published
 
 AS_OF = datetime(2026, 1, 1, tzinfo=UTC)

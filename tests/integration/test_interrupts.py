@@ -17,8 +17,9 @@ from ledger.engine import open_ledger
 from ledger.runs import ENDED_BY_HAND, recent_runs, syncs
 from ledger.settings import Settings
 from operations import interrupts
-from operations.cycle import Plan, run_cycle
+from operations.cycle import run_cycle
 from operations.dbt_runner import NodeDone
+from operations.plan import Plan
 from operations.progress import Reporter
 
 PATIENCE_SECONDS = 60

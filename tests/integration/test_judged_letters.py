@@ -23,8 +23,9 @@ from ledger.settings import Settings
 from ledger.tables import dead_letters, inbox
 from loaders.dead_letters import replay_letter
 from operations.cli import app as cli
-from operations.cycle import CycleResult, Plan, run_cycle
+from operations.cycle import run_cycle
 from operations.monitor.supervisor import Supervisor
+from operations.plan import CycleResult, Plan
 from operations.progress import Reporter
 
 USERS, BAD = 40, 8

@@ -1,8 +1,9 @@
 """Parts of the project, built in a warehouse where nothing was built before."""
 
 from ledger.settings import Settings
-from operations.cycle import Plan, run_cycle
+from operations.cycle import run_cycle
 from operations.dbt_runner import has_every_model
+from operations.plan import Plan
 from operations.progress import Reporter
 
 

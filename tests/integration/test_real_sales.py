@@ -18,7 +18,8 @@ from ledger.runs import now
 from ledger.settings import Settings
 from loaders.sources import SOURCES
 from loaders.target import Target
-from operations.cycle import Plan, run_cycle
+from operations.cycle import run_cycle
+from operations.plan import Plan
 from operations.progress import Reporter
 from quality import check
 

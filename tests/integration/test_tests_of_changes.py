@@ -14,9 +14,10 @@ from ledger.quality import FAILED, RuleOutcome, SuiteResult, record_outcomes
 from ledger.runs import now
 from ledger.settings import Settings
 from loaders.columns import tables_of
-from operations.cycle import Plan, run_cycle
+from operations.cycle import run_cycle
 from operations.dbt_runner import build
 from operations.idle_tests import idle_tests
+from operations.plan import Plan
 from operations.progress import Reporter
 from serving.publish import publish
 

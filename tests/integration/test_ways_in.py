@@ -29,7 +29,8 @@ from loaders.inbox_landing import InboxLanding
 from loaders.landing import Landing
 from loaders.stream import StreamReader
 from operations.cli import app as cli
-from operations.cycle import CycleResult, Plan, run_cycle
+from operations.cycle import run_cycle
+from operations.plan import CycleResult, Plan
 from operations.progress import Reporter
 
 AS_OF = datetime(2026, 3, 2, 12, tzinfo=UTC)

@@ -9,8 +9,9 @@ from typing import Any
 from sqlalchemy import Engine
 
 from ledger.settings import Settings
-from operations.cycle import CycleResult, Plan, run_cycle
+from operations.cycle import run_cycle
 from operations.monitor.supervisor import Observation, Supervisor
+from operations.plan import CycleResult, Plan
 from operations.progress import Reporter
 
 WAITING_EVENT = {
