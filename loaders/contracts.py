@@ -19,6 +19,9 @@ MOST_WORTH = 10**15
 """Of an item: its price by its quantity. The marts hold the sum of ten million such items."""
 
 Id = Annotated[str, Meta(min_length=1, max_length=256)]
+# Marts have these as keys, and an index of PostgreSQL holds no long text.
+Country = Annotated[str, Meta(max_length=256)]
+Currency = Annotated[str, Meta(max_length=16)]
 Time = Annotated[datetime, Meta(tz=True)]
 Money = Annotated[
     str,
@@ -27,6 +30,8 @@ Money = Annotated[
         extra={"data_type": f"numeric({MONEY_PRECISION},{MONEY_SCALE})"},
     ),
 ]
+NOT_BLANK = r"[^ \t-\r]"
+"""Something is left when staging has taken the blanks away."""
 Quantity = Annotated[int, Meta(ge=-(2**31), le=2**31 - 1)]
 
 CreatedAt = Annotated[Time, Meta(description="When the record was created in the source.")]
@@ -48,7 +53,7 @@ class Address(Contract, kw_only=True, frozen=True):
     street: Annotated[str | None, Meta(description="Street and house number.")] = None
     city: Annotated[str | None, Meta(description="City, as the source spells it.")] = None
     state: Annotated[str | None, Meta(description="State, province or region.")] = None
-    country: Annotated[str | None, Meta(description="Country, as the source spells it.")] = None
+    country: Annotated[Country | None, Meta(description="Country, as the source spells it.")] = None
     zip_code: Annotated[str | None, Meta(description="Postal code.")] = None
 
 
@@ -138,7 +143,9 @@ class Order(Contract, kw_only=True, frozen=True):
     id: Annotated[Id, Meta(description="Order id.")]
     customer_id: Annotated[Id | None, Meta(description="Buyer; null for a sale to no one.")] = None
     status: Annotated[str, Meta(description="Status of the order in the source.")]
-    currency: Annotated[str, Meta(description="Currency of every amount of the order.")]
+    currency: Annotated[
+        Currency, Meta(description="Currency of every amount of the order.", pattern=NOT_BLANK)
+    ]
     shipping_address: Address | None = None
     created_at: CreatedAt
     updated_at: UpdatedAt
@@ -198,7 +205,7 @@ class UserEvent(Contract, kw_only=True, frozen=True):
     company_id: Annotated[Id | None, Meta(description="Company that the user acted for.")] = None
     type: Annotated[str, Meta(description="What was done, such as `purchase`.", min_length=1)]
     amount: Annotated[Money | None, Meta(description="Amount of a purchase.")] = None
-    currency: Annotated[str | None, Meta(description="Currency of the amount.")] = None
+    currency: Annotated[Currency | None, Meta(description="Currency of the amount.")] = None
     occurred_at: Annotated[Time, Meta(description="When it happened.")]
     properties: Annotated[
         dict[str, Any] | None, Meta(description="Whatever else was sent, as JSON text.")

@@ -163,7 +163,12 @@ class RecordDecoder:
         if value is None and _has_half_a_character(raw):
             reason = "Expected whole characters, got half of a surrogate pair (\\ud800 to \\udfff)"
         if "matching regex" in reason:
-            reason = "Expected decimal text such as `-12.50`"
+            is_money = "[0-9]" in reason
+            reason = (
+                "Expected decimal text such as `-12.50`"
+                if is_money
+                else "Expected text, got blanks"
+            )
         path = path.rstrip("`").lstrip(".")
         if not path:
             text = f"{name}: {reason}"

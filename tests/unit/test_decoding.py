@@ -81,6 +81,12 @@ BREACHES = [
     (encode(updated_at="0001-01-01T00:00:00+14:00"), "between the years 2 and 9998"),
     (encode(updated_at="9999-12-31T23:59:59-14:00"), "between the years 2 and 9998"),
     (encode(updated_at="10000-01-01T00:00:00Z"), "updated_at: Invalid RFC3339"),
+    (encode(currency=" \r\n"), "orders 'o1': currency: Expected text, got blanks; value \" "),
+    (encode(currency="E" * 17), "currency: Expected `str` of length <= 16"),
+    (
+        encode(shipping_address={"country": "x" * 257}),
+        "shipping_address.country: Expected `str` of length <= 256",
+    ),
     (encode(items=None), "items: Expected `array`, got `null`; value null"),
     (encode(items=[None]), "items[0]: Expected `object`, got `null`"),
     (encode(items=[ITEM, ITEM | {"status": 1}]), "items: Expected item ids unique within"),
