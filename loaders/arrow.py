@@ -107,8 +107,8 @@ def dead_letter_table(
                 "dead_letter_id": letter_id(entity.source, entity.name, letter.payload),
                 "source": entity.source,
                 "entity": entity.name,
-                "record_id": _storable(letter.record_id),
-                "error": _storable(letter.error),
+                "record_id": letter.record_id,
+                "error": letter.error,
                 "payload": payload,
                 "payload_encoding": encoding,
                 "position": positions[place] if positions else None,
@@ -173,10 +173,3 @@ def _own_extra(extra: dict[str, Any] | None, children: Sequence[RawTable]) -> An
 
 def _encode(extra: Any) -> str | None:
     return None if extra is None else encode_json(extra)
-
-
-def _storable(text: str | None) -> str | None:
-    """Text that every engine can hold (no NUL, no lone surrogate)."""
-    if text is None:
-        return None
-    return text.replace("\0", "\\u0000").encode("utf-8", "replace").decode()

@@ -174,7 +174,13 @@ class RecordDecoder:
             text = f"{name}: {reason}"
         else:
             text = f"{name}: {path}: {reason}; value {_value_at(value, path)}"
-        return DeadLetter(record_id if isinstance(record_id, str) else None, text, raw, place)
+        known_id = _storable(record_id) if isinstance(record_id, str) else None
+        return DeadLetter(known_id, _storable(text), raw, place)
+
+
+def _storable(text: str) -> str:
+    """Text that every engine can hold (no NUL, no lone surrogate)."""
+    return text.replace("\0", "\\u0000").encode("utf-8", "replace").decode()
 
 
 def _is_json_value(raw: bytes) -> bool:

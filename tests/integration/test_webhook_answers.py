@@ -7,6 +7,7 @@ import threading
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given
@@ -68,15 +69,16 @@ def test_an_event_is_durable_then_a_repeat_then_a_conflict(sender: Sender, ledge
     assert bytes(letter["payload"]) == event("company.created", company(name="Other"), "e1")
 
 
+@pytest.mark.parametrize("breach", [{"name": 7}, {"id": "a\0b"}])
 def test_a_breach_of_the_contract_is_kept_so_that_the_sender_stops(
-    sender: Sender, ledger: Engine
+    sender: Sender, ledger: Engine, breach: dict[str, Any]
 ) -> None:
-    answer = sender.send("crm", "company.created", company(name=7), "e1")
+    answer = sender.send("crm", "company.created", company(**breach), "e1")
     assert (answer.status_code, answer.json()["status"]) == (202, "dead letter")
     (letter,) = find(ledger, LetterFilter())
     assert letter["dead_letter_id"] == answer.json()["dead_letter_id"]
     assert letter["error"] == answer.json()["error"]
-    assert bytes(letter["payload"]) == event("company.created", company(name=7), "e1")
+    assert bytes(letter["payload"]) == event("company.created", company(**breach), "e1")
 
 
 def test_other_events_are_taken_as_they_are(sender: Sender, ledger: Engine) -> None:

@@ -146,6 +146,12 @@ def test_a_time_without_offset_or_minutes_stays_a_breach_as_it_was_sent(text: st
     assert letter.error.endswith(f'value "{text}"')
 
 
+def test_what_is_said_of_a_breach_fits_every_database() -> None:
+    (letter,) = decode(encode(id="a\0", status=1)).dead
+    assert letter.record_id == "a\\u0000"
+    assert "\0" not in letter.error
+
+
 def test_an_item_may_be_worth_what_the_marts_can_sum() -> None:
     assert decode(item(quantity=-100_000, unit_price="10000000000")).dead == []
 
