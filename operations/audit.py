@@ -5,11 +5,14 @@ marts hold. What is refused leaves them the version before, and says why in `ope
 """
 
 from collections.abc import Collection, Iterator, Sequence
+from contextlib import suppress
 from datetime import datetime
 from typing import Literal
 
 from sqlalchemy import Engine, RowMapping, insert
+from sqlalchemy.exc import DBAPIError
 
+from ledger.errors import TargetError
 from ledger.publications import Publication
 from ledger.quality import (
     ERROR,
@@ -148,10 +151,20 @@ def audit_and_publish(
         if not result.succeeded:
             reason = _refusal(result.failures)
     if reason is None:
-        return publish(settings, ledger, run_id, as_of), None
+        return _publish(settings, ledger, run_id, as_of), None
     reject(ledger, run_id, as_of, reason)
     refresh_operations(settings, ledger)
     return None, reason
+
+
+def _publish(settings: Settings, ledger: Engine, run_id: str, as_of: datetime) -> Publication:
+    """Marts that cannot be published are rejected too: health says why readers see old ones."""
+    try:
+        return publish(settings, ledger, run_id, as_of)
+    except TargetError as error:
+        with suppress(DBAPIError):  # the database may be gone, and the ledger with it
+            reject(ledger, run_id, as_of, str(error))
+        raise
 
 
 def _refusal(failures: Sequence[RuleOutcome]) -> str:

@@ -7,6 +7,7 @@ import pytest
 from sqlalchemy import Engine, select
 
 from ledger.engine import open_ledger
+from ledger.errors import TargetError
 from ledger.quality import ERROR, FAILED, RuleOutcome, SuiteResult
 from ledger.settings import Settings
 from ledger.tables import publications
@@ -63,3 +64,18 @@ def test_the_reason_stays_one_line_of_bounded_length(refuse: Refuse) -> None:
 
 def test_an_error_of_the_database_may_quote_a_row_and_is_not_told(refuse: Refuse) -> None:
     assert "nobody" not in refuse(failure("dim__rule", "cannot convert 'nobody@a.b'", ERROR))
+
+
+def test_marts_that_cannot_be_published_are_rejected_with_the_reason(
+    settings: Settings, ledger: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise TargetError("cannot publish the marts: no space left")
+
+    monkeypatch.setattr(audit, "check_and_record", lambda *_, **__: SuiteResult("marts", []))
+    monkeypatch.setattr(audit, "publish", fail)
+    with pytest.raises(TargetError, match="no space left"):
+        audit.audit_and_publish(settings, ledger, "run", AS_OF, None)
+    with ledger.connect() as connection:
+        (newest,) = connection.execute(select(publications.c.status, publications.c.audit))
+    assert newest == ("rejected", "cannot publish the marts: no space left")
