@@ -11,7 +11,7 @@ HELD = re.compile(r"Could not set lock on file .* \(PID (\d+)\)", re.DOTALL)
 """How DuckDB says that another process has the file."""
 
 
-def unreadable(settings: Settings, error: Exception) -> TargetError:
+def unreadable(settings: Settings, error: BaseException) -> TargetError:
     """The error of a driver in the user's words, with the way out."""
     if held := HELD.search(str(error)):
         return TargetError(

@@ -23,7 +23,7 @@ from operations import (
 from operations.complaints import open_errors, print_error, print_warning
 from operations.cycle import chosen_sources, run_cycle
 from operations.dbt_runner import require_selection
-from operations.home import require_real_home
+from operations.home import require_ledger, require_real_home
 from operations.monitor.supervisor import watch_once
 from operations.options import JsonOption, WaitOption, moment
 from operations.plan import CycleResult, Plan
@@ -168,6 +168,7 @@ def status(as_json: JsonOption = False) -> None:
 def health(as_json: JsonOption = False) -> None:
     """Say whether the pipeline is well, and what to do; exits 1 when something is wrong."""
     settings = load_settings()
+    require_ledger(settings)
     checks = watch_once(settings)
     wrong = [check for check in checks if not check.is_healthy]
     if as_json:

@@ -208,7 +208,7 @@ def _build(
                 indirect_selection=tests,
                 node_done=node_done,
             )
-    except BuildError as error:
+    except (BuildError, TargetError) as error:
         result.errors.append(str(error))
         return
     failures = result.build.failures

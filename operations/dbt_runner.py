@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from ledger.errors import BuildError
 from ledger.runs import current_run_id
 from ledger.settings import Settings
+from ledger.unreadable import HELD, unreadable
 from loaders.duckdb_file import make_working_file
 from loaders.target import Target
 from operations import interrupts
@@ -56,7 +57,7 @@ def build(
 
     Raises:
         BuildError: dbt could not start: a selector, a model or the database is at fault.
-        TargetError: the warehouse's file is not there and cannot be made.
+        TargetError: the warehouse's file cannot be made, or is open in another program.
     """
     make_working_file(settings)
     arguments = [command, "--indirect-selection", indirect_selection]
@@ -74,6 +75,8 @@ def build(
     outcome = invoke(settings, arguments, node_done, parse(settings))
     results = getattr(outcome.result, "results", None)
     if results is None:
+        if outcome.exception is not None and HELD.search(str(outcome.exception)):
+            raise unreadable(settings, outcome.exception)
         reason = str(outcome.exception or "no reason given").strip().splitlines()
         raise BuildError(f"dbt {command} did not start: {' '.join(reason[:3])}")
     if selectors and not results:

@@ -1,6 +1,7 @@
 """Keeps made-up data and real data apart: a home that the demo has used says so."""
 
 import shutil
+from pathlib import Path
 
 from sqlalchemy import create_engine, text
 
@@ -35,6 +36,20 @@ def require_real_home(settings: Settings) -> None:
         raise SettingsError(
             f"{settings.home} holds the demo's data; set WAREHOUSE_HOME to another directory, "
             "or remove this one"
+        )
+
+
+def require_ledger(settings: Settings) -> None:
+    """Refuse to judge what is not there: a home whose name is mistyped would look well.
+
+    Raises:
+        SettingsError: no command has used this home.
+    """
+    database = settings.ledger_url.database
+    if settings.postgres_url is None and not (database and Path(database).exists()):
+        raise SettingsError(
+            f"there is no warehouse at {settings.home}; run `warehouse run`, or set WAREHOUSE_HOME "
+            "to where it is"
         )
 
 

@@ -18,7 +18,8 @@ LogJsonOption = Annotated[bool, typer.Option("--json", help="Log JSON lines.")]
 def serve(
     host: Annotated[str | None, typer.Option(help="Address; 127.0.0.1 by default.")] = None,
     port: Annotated[
-        int | None, typer.Option(help="Port; 8080 by default, 0 takes a free one.", min=0)
+        int | None,
+        typer.Option(help="Port; 8080 by default, 0 takes a free one.", min=0, max=65535),
     ] = None,
     as_json: LogJsonOption = False,
 ) -> None:
@@ -41,7 +42,7 @@ def stream(
 
 def dashboard(
     port: Annotated[
-        int, typer.Option(help="Port on this machine.", min=1)
+        int, typer.Option(help="Port on this machine.", min=1, max=65535)
     ] = dashboard_command.DEFAULT_PORT,
     no_browser: Annotated[
         bool, typer.Option("--no-browser", help="Only serve; open no browser.")

@@ -66,6 +66,12 @@ def warehouse(
         (["status"], {"WAREHOUSE_TARGET": "moon"}, r"WAREHOUSE_TARGET is 'moon'; set it to"),
         (["status"], {"WAREHOUSE_TARGET": "prod"}, r"WAREHOUSE_POSTGRES_URL is not set; set it"),
         (["build", "--as-of", "soon"], {}, r"--as-of is 'soon'; give a date"),
+        (["build", "--as-of", "9999-12-31"], {}, r"--as-of is '9999-12-31'; .* 2 and 9998"),
+        (
+            ["health"],
+            {},
+            r"there is no warehouse at .*; run .* set WAREHOUSE_HOME",
+        ),
         (["demo", "--data", "nowhere"], {}, r"no such folder of demo data: .*nowhere"),
     ],
 )
@@ -195,6 +201,7 @@ def test_what_the_readme_names_exists() -> None:
 
 
 def test_health_says_what_is_wrong_and_exits_with_it(warehouse: Run) -> None:
+    warehouse("status")
     well = warehouse("health", "--json")
     assert (well.returncode, json.loads(well.stdout)["succeeded"]) == (0, True)
     no_room = {"MONITOR__THRESHOLDS__DISK_FREE": "1000000"}
