@@ -203,7 +203,11 @@ def create_app(application: Application) -> ASGIApp:
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         path = scope["path"] if scope["type"] == "http" else ""
-        if path.startswith(WEBHOOKS):
+        if "\0" in path or b"%00" in scope.get("query_string", b""):
+            # PostgreSQL holds no such text: nothing is called so.
+            refused = _json(400, {"error": "the address holds the character NUL"})
+            await refused(scope, receive, send)
+        elif path.startswith(WEBHOOKS):
             await application(scope, receive, send)
         elif application.data is not None and path.startswith(METRICS):
             await application.data.metrics(scope, receive, send)

@@ -90,6 +90,13 @@ def test_other_events_are_taken_as_they_are(sender: Sender, ledger: Engine) -> N
     assert (bytes(batch.rows[0]["body"]), batch.rows[0]["entity"]) == (body, None)
 
 
+@pytest.mark.parametrize("address", ["/accounts/a%00/exports/h.csv", "/metrics/m?filters=a:%00"])
+def test_an_address_that_no_database_can_hold_is_refused(sender: Sender, address: str) -> None:
+    answer = sender.client.get(address)
+    assert answer.status_code == 400
+    assert answer.json() == {"error": "the address holds the character NUL"}
+
+
 @pytest.mark.parametrize(
     ("status", "source", "body", "headers"),
     [
