@@ -12,7 +12,7 @@ from support.coverage import debts
 
 from ledger.settings import Settings
 from operations import dbt_runner
-from operations.dbt_runner import PROJECT, build, invoke
+from operations.dbt_runner import PROJECT, build, has_every_model, invoke
 from operations.dbt_shortcuts import BEHAVIOR_FLAGS
 
 GENERIC = PROJECT / "tests" / "dbt" / "generic"
@@ -151,6 +151,10 @@ def test_every_unit_test_of_a_model_holds(built_module_settings: Settings) -> No
     result = build(built_module_settings, ("test_type:unit",), command="test")
     assert result.failures == []
     assert result.counts["pass"] == len(dbt_runner.parse(built_module_settings).unit_tests)
+
+
+def test_every_model_is_there_once_everything_is_built(built_module_settings: Settings) -> None:
+    assert has_every_model(built_module_settings)
 
 
 def test_the_coverage_check_can_fail(manifest: dict[str, Any]) -> None:

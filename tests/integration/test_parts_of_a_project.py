@@ -1,9 +1,15 @@
 """Parts of the project, built in a warehouse where nothing was built before."""
 
+from pathlib import Path
+
+import pytest
+
 from ledger.settings import Settings
+from operations import cycle
 from operations.cycle import run_cycle
+from operations.dbt_results import BuildResult
 from operations.dbt_runner import has_every_model
-from operations.plan import Plan
+from operations.plan import CycleResult, Plan
 from operations.progress import Reporter
 
 
@@ -21,10 +27,23 @@ def test_a_part_is_built_where_nothing_was_before(settings: Settings) -> None:
     assert not has_every_model(settings)
 
 
-def test_all_tests_come_with_a_part_once_everything_is_built(built_settings: Settings) -> None:
-    assert has_every_model(built_settings)
-    plan = Plan("build", selectors=["dim_company"])
-    result = run_cycle(built_settings, plan, Reporter(silent=True))
-    assert result.errors == []
-    assert result.build is not None
-    assert any(run.table == "fct_feedback" for run in result.build.nodes)
+@pytest.mark.parametrize(
+    ("plan", "is_whole", "tests"),
+    [
+        (Plan("build", selectors=["dim_company"]), True, "eager"),
+        (Plan("build", selectors=["dim_company"]), False, "buildable"),
+        (Plan("build", selectors=[]), False, "eager"),
+        (Plan("serve", news=frozenset({"crm__users"})), False, "empty"),
+    ],
+)
+def test_which_tests_come_with_a_model(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, plan: Plan, is_whole: bool, tests: str
+) -> None:
+    asked = []
+    monkeypatch.setattr(cycle, "has_every_model", lambda _: is_whole)
+    monkeypatch.setattr(
+        cycle, "build", lambda *_, **how: asked.append(how["indirect_selection"]) or BuildResult()
+    )
+    selectors = plan.selectors if plan.selectors is not None else ["stg_crm__users+"]
+    cycle._build(Settings(tmp_path), plan, selectors, CycleResult(), Reporter(silent=True))
+    assert asked == [tests]
