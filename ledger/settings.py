@@ -50,11 +50,16 @@ class Settings:
         return self.home / "pipelines"
 
     @property
+    def ledger_path(self) -> Path:
+        """SQLite file of the ledger, where the target is DuckDB."""
+        return self.home / "ledger.sqlite"
+
+    @property
     def ledger_url(self) -> URL:
         """SQLAlchemy address of the ledger."""
         if self.postgres_url is not None:
             return self.postgres_url.set(drivername="postgresql+psycopg2")
-        return URL.create("sqlite", database=str(self.home / "ledger.sqlite"))
+        return URL.create("sqlite", database=str(self.ledger_path))
 
     def postgres_parameters(self) -> dict[str, Any]:
         """What libpq is given: host, port, user, password, dbname, and the URL's options."""

@@ -21,8 +21,10 @@ from loaders.contracts import Contract, Entity
 from loaders.garbage import search_paused
 
 NUL = b"\\u0000"
-HALF_A_CHARACTER = re.compile("[\ud800-\udfff]")
 ESCAPED_NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
+HALF_A_CHARACTER = re.compile("[\ud800-\udfff]")
+NO_MONEY = "Expected decimal text such as `-12.50`"
+NO_TEXT = "Expected text, got blanks"
 
 SHORT_TIME = re.compile(
     r"([0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ][0-9]{2}:[0-9]{2})(:[0-9.]+)?"
@@ -40,6 +42,12 @@ class DeadLetter:
     payload: bytes
     place: int = 0
     """Its place in what was decoded."""
+
+    def __post_init__(self) -> None:
+        # What is said of a record can quote it; other parts of it are kept as bytes.
+        if self.record_id is not None:
+            object.__setattr__(self, "record_id", _storable(self.record_id))
+        object.__setattr__(self, "error", _storable(self.error))
 
     def encoded(self) -> tuple[str, str]:
         """The bytes as text and the name of the encoding (PostgreSQL text holds no NUL)."""
@@ -154,28 +162,22 @@ class RecordDecoder:
 
     def _dead_letter(self, place: int, raw: bytes, error: Exception) -> DeadLetter:
         try:
-            value = _ANY.decode(raw)
+            value = loose = _ANY.decode(raw)
         except (msgspec.MsgspecError, ValueError, RecursionError):
-            value = None
-        record_id = value.get("id") if isinstance(value, dict) else _id_of(raw)
+            value, loose = None, _loosely(raw)
+        record_id = value.get("id") if isinstance(value, dict) else _id_of(raw, loose)
         name = f"{self._entity.name} {record_id!r}" if record_id else f"{self._entity.name} ?"
         reason, _, path = str(error).partition(" - at `$")
-        if value is None and _has_half_a_character(raw):
+        if value is None and _has_half_a_character(loose):
             reason = "Expected whole characters, got half of a surrogate pair (\\ud800 to \\udfff)"
         if "matching regex" in reason:
-            is_money = "[0-9]" in reason
-            reason = (
-                "Expected decimal text such as `-12.50`"
-                if is_money
-                else "Expected text, got blanks"
-            )
+            reason = NO_MONEY if "[0-9]" in reason else NO_TEXT
         path = path.rstrip("`").lstrip(".")
         if not path:
             text = f"{name}: {reason}"
         else:
             text = f"{name}: {path}: {reason}; value {_value_at(value, path)}"
-        known_id = _storable(record_id) if isinstance(record_id, str) else None
-        return DeadLetter(known_id, _storable(text), raw, place)
+        return DeadLetter(record_id if isinstance(record_id, str) else None, text, raw, place)
 
 
 def _storable(text: str) -> str:
@@ -191,18 +193,17 @@ def _is_json_value(raw: bytes) -> bool:
     return True
 
 
-def _id_of(raw: bytes) -> str | None:
+def _id_of(raw: bytes, loose: Any) -> str | None:
     """Id of a record that cannot be decoded as a whole."""
     try:
         return _HEAD.decode(raw).id
     except (msgspec.MsgspecError, ValueError, RecursionError):
-        value = _loosely(raw)
-    found = value.get("id") if isinstance(value, dict) else None
+        found = loose.get("id") if isinstance(loose, dict) else None
     return found if isinstance(found, str) and not HALF_A_CHARACTER.search(found) else None
 
 
-def _has_half_a_character(raw: bytes) -> bool:
-    return bool(HALF_A_CHARACTER.search(json.dumps(_loosely(raw), ensure_ascii=False)))
+def _has_half_a_character(loose: Any) -> bool:
+    return bool(HALF_A_CHARACTER.search(json.dumps(loose, ensure_ascii=False)))
 
 
 def _loosely(raw: bytes) -> Any:

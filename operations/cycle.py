@@ -194,9 +194,6 @@ def _build(
     if plan.news is not None:
         exclude = (*exclude, "config.materialized:view", *idle)
     try:
-        tests = "empty" if plan.news is not None else "eager"
-        if plan.news is None and selectors and not has_every_model(settings):
-            tests = "buildable"
         with reporter.building() as node_done:
             result.build = build(
                 settings,
@@ -205,7 +202,7 @@ def _build(
                 full_refresh=plan.full_refresh,
                 as_of=plan.as_of,
                 only_changes=only_changes,
-                indirect_selection=tests,
+                indirect_selection=_indirect_selection(settings, plan, selectors),
                 node_done=node_done,
             )
     except (BuildError, TargetError) as error:
@@ -218,3 +215,10 @@ def _build(
     if len(failures) > SHOWN_FAILURES:
         more = len(failures) - SHOWN_FAILURES
         result.errors.append(f"dbt: {more} more failures; see {settings.home / 'logs' / 'dbt.log'}")
+
+
+def _indirect_selection(settings: Settings, plan: Plan, selectors: Sequence[str]) -> str:
+    """Which tests come with a model: of news those that are named, of a part those that can run."""
+    if plan.news is not None:
+        return "empty"
+    return "buildable" if selectors and not has_every_model(settings) else "eager"

@@ -1,7 +1,6 @@
 """Keeps made-up data and real data apart: a home that the demo has used says so."""
 
 import shutil
-from pathlib import Path
 
 from sqlalchemy import create_engine, text
 
@@ -45,8 +44,7 @@ def require_ledger(settings: Settings) -> None:
     Raises:
         SettingsError: no command has used this home.
     """
-    database = settings.ledger_url.database
-    if settings.postgres_url is None and not (database and Path(database).exists()):
+    if settings.postgres_url is None and not settings.ledger_path.exists():
         raise SettingsError(
             f"there is no warehouse at {settings.home}; run `warehouse run`, or set WAREHOUSE_HOME "
             "to where it is"

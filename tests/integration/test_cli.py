@@ -67,11 +67,7 @@ def warehouse(
         (["status"], {"WAREHOUSE_TARGET": "prod"}, r"WAREHOUSE_POSTGRES_URL is not set; set it"),
         (["build", "--as-of", "soon"], {}, r"--as-of is 'soon'; give a date"),
         (["build", "--as-of", "9999-12-31"], {}, r"--as-of is '9999-12-31'; .* 2 and 9998"),
-        (
-            ["health"],
-            {},
-            r"there is no warehouse at .*; run .* set WAREHOUSE_HOME",
-        ),
+        (["health"], {}, r"there is no warehouse at .*; run .* set WAREHOUSE_HOME"),
         (["demo", "--data", "nowhere"], {}, r"no such folder of demo data: .*nowhere"),
     ],
 )

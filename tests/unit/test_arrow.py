@@ -80,9 +80,9 @@ def test_an_address_that_is_null_is_null_in_every_column() -> None:
 
 
 def test_dead_letters_can_be_stored() -> None:
-    letters = [DeadLetter("a", "bad", b"\0\xff")]
+    letters = [DeadLetter("a\0", "bad \ud800 \0", b"\0\xff")]
     table = dead_letter_table(BY_NAME["users"], letters, AT)
     assert table.schema == arrow_schema(DEAD_LETTERS)
     (row,) = table.to_pylist()
-    assert (row["record_id"], row["error"]) == ("a", "bad")
+    assert (row["record_id"], row["error"]) == ("a\\u0000", "bad ? \\u0000")
     assert row["payload_encoding"] == "base64"
